@@ -1,0 +1,221 @@
+//! Every op, on one page. The sentence is what `planc explain` prints, and what stands behind "cannot" in an error.
+
+use core::fmt;
+
+use super::codec::{List, Reader, Sink, Text, Wire};
+use super::types::*;
+
+macro_rules! ops {
+    ($(#[$edoc:meta])* $enum:ident: $(
+        $(#[$doc:meta])*
+        $tag:literal $op:ident { $($field:ident: $ty:ty),* } => $sentence:literal $(, $arg:expr)*;
+    )*) => {
+        $(#[$edoc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[allow(missing_docs, reason = "fields are named in the op's sentence and explained by their types")]
+        pub enum $enum<'a> { $($(#[$doc])* $op { $($field: $ty),* },)* }
+
+        impl<'a> $enum<'a> {
+            /// Its name, as `planc explain --json` gives it.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$op { .. } => stringify!($op),)* }
+            }
+
+            /// Appends the fields and returns the tag.
+            pub(super) fn encode(&self, out: &mut impl Sink) -> u16 {
+                match self { $(Self::$op { $($field),* } => { let _ = &out; $($field.put(out);)* $tag })* }
+            }
+
+            /// Reads the fields of the op with this tag; all of `body` must be used.
+            pub(super) fn decode(tag: u16, body: &'a [u8]) -> Option<Self> {
+                let mut from = Reader::new(body);
+                let op = match tag {
+                    $($tag => Self::$op { $($field: <$ty>::get(&mut from)?),* },)*
+                    _ => return None,
+                };
+                from.is_empty().then_some(op)
+            }
+        }
+
+        impl fmt::Display for $enum<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(#[allow(unused_variables, reason = "a sentence need not name every field")]
+                    Self::$op { $($field),* } => write!(f, $sentence $(, $arg)*),)*
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    /// What the host performs.
+    HostOp:
+    /// Journals the id; the directory is made with mkdir, which is what makes the id unique.
+    1 ClaimId { path: Text<'a> } => "make the state directory {path}";
+    /// Fails before anything is made where the root filesystem is missing.
+    2 CheckRootfs { path: Text<'a> } => "check that the root filesystem {path} is a directory";
+    /// `path` starts at the hierarchy's mount point `root`.
+    3 CreateCgroup { root: Text<'a>, path: Text<'a> } => "make the cgroup {path}";
+    /// BPF_PROG_TYPE_CGROUP_DEVICE instructions, 8 bytes each.
+    4 FilterDevices { program: &'a [u8] } => "attach a device filter of {} instructions", program.len() / 8;
+    /// The type of what is opened is checked with NS_GET_NSTYPE.
+    5 OpenNamespace { ns: Ns, path: Text<'a>, slot: Slot } => "open the {ns} namespace {path} as {slot}";
+    /// A SOCK_SEQPACKET socket `start.sock` in the state directory.
+    6 ListenForStart { slot: Slot } => "listen for start as {slot}";
+    /// vfork-clone, and execveat of the sealed init program.
+    7 SpawnInit { spaces: Spaces, into_cgroup: bool } => "spawn init with {spaces} new namespaces";
+    /// user_namespaces(7); unprivileged hosts write one line of their own id, or call newuidmap and newgidmap.
+    8 WriteIdMaps { uids: List<'a, IdMap>, gids: List<'a, IdMap>, deny_setgroups: bool }
+        => "write {} uid and {} gid maps", uids.len(), gids.len();
+    /// prlimit(2) from outside, for an init that lost the host's privileges to a user namespace.
+    9 LimitInit { name: Text<'a>, resource: u32, soft: u64, hard: u64 } => "limit {} to {soft}:{hard}", Bare(*name);
+    /// From here on the container is created, and outlives the runtime.
+    10 RecordState {} => "record the state";
+    /// Written under another name and renamed, without a newline.
+    11 WritePidFile { path: Text<'a> } => "write the pid to {path}";
+}
+
+ops! {
+    /// What init performs.
+    InitOp:
+    /// Not dumpable is init's first instruction already; this adds PR_SET_PDEATHSIG.
+    1 Harden {} => "become undumpable, and die if the runtime dies";
+    /// Ignored ones too: execve keeps SIG_IGN.
+    2 ResetSignals {} => "restore every signal's default action and unblock all";
+    /// close_range(2) behind the inherited slots.
+    3 CloseOthers {} => "close every descriptor that the plan does not name";
+    /// Written to /proc/self/oom_score_adj while /proc is the host's.
+    4 SetOomScore { score: i32 } => "set oom_score_adj to {score}";
+    /// setns(2). Of a pid or time namespace it decides where children are born.
+    5 Join { ns: Ns, slot: Slot } => "join the {ns} namespace in {slot}";
+    /// unshare(2)
+    6 Unshare { spaces: Spaces } => "make new {spaces} namespaces";
+    /// The id maps of a process that is not dumpable belong to root.
+    7 AllowMaps {} => "be dumpable while the id maps are written";
+    /// Again, before anything is joined.
+    8 Undump {} => "be undumpable again";
+    /// In the user namespace, so that what is made next belongs to mapped ids.
+    9 BecomeRoot {} => "become uid 0 and gid 0 of the user namespace";
+    /// clone3(CLONE_PARENT): the child is the host's, and goes on with the next step.
+    10 Refork {} => "be born again into the new namespaces";
+    /// setsid(2)
+    11 NewSession {} => "lead a new session";
+    /// mount_setattr(2) of the root directory.
+    12 Propagate { kind: Propagation } => "make the mounts of the host {kind}";
+    /// A tmpfs nobody else sees; init's working directory, so that it is found again after unshare.
+    13 MakeStage {} => "make a stage for the host's trees";
+    /// Copied on the stage in the host's user namespace: entering another one locks its flags and what it covers.
+    14 StageTree { number: u16, source: Text<'a>, recursive: bool, attributes: Attributes, propagation: List<'a, Propagation> }
+        => "stage a copy of {source}{}", Options(attributes, &Attributes::NONE, propagation);
+    /// The tree becomes the directory from which every later path is resolved.
+    15 AttachRootfs { tree: Tree<'a>, at: Option<Text<'a>>, propagation: List<'a, Propagation> }
+        => "take {tree} as the root filesystem";
+    /// fsopen(2), fsconfig(2), fsmount(2), and one move_mount(2).
+    16 Mount {
+        fstype: Text<'a>, source: Option<Text<'a>>, params: List<'a, Param<'a>>, attributes: Attributes,
+        propagation: List<'a, Propagation>, target: Place<'a>, rule: Target, keep: Option<Slot>, pid: Option<Slot>
+    } => "mount {} at {target}{}", Bare(*fstype), Options(attributes, &Attributes::NONE, propagation);
+    /// open_tree(2), mount_setattr(2), and one move_mount(2).
+    17 Bind {
+        tree: Tree<'a>, recursive: bool, attributes: Attributes, recursive_attributes: Attributes,
+        propagation: List<'a, Propagation>, target: Place<'a>, rule: Target
+    } => "bind {tree} to {target}{}", Options(attributes, recursive_attributes, propagation);
+    /// For a tmpfs below which later steps had to make mount points.
+    18 SetReadOnly { slot: Slot, path: Text<'a> } => "make {path} read-only, now that it is furnished";
+    /// Kept open for the steps that fill it.
+    19 OpenDirectory { place: Place<'a>, slot: Slot } => "open {place} as {slot}";
+    /// A node that is there already must be the same.
+    20 MakeDevice { place: Place<'a>, device: Device, uid: u32, gid: u32 } => "make the device {place} ({device})";
+    /// Where mknod(2) is not permitted. The host's node is checked to be the device.
+    21 BindDevice { place: Place<'a>, source: Text<'a>, device: Device } => "bind the host's {source} to {place} ({device})";
+    /// A link, or whatever else is there already, is left as it is.
+    22 MakeLink { place: Place<'a>, target: Text<'a> } => "link {place} to {target}";
+    /// pivot_root(".", "."), then the old root is detached.
+    23 PivotRoot {} => "make the root filesystem the root";
+    /// MS_MOVE and chroot, for a root that cannot be pivoted (an initramfs); the host's /proc and /sys are detached first.
+    24 MoveRoot {} => "move the root filesystem to the root, and change to it";
+    /// open_tree(2) of /dev/null, checked to be 1:3 (CVE-2025-31133), and read-only.
+    25 TakeNull { slot: Slot } => "take a read-only copy of /dev/null as {slot}";
+    /// One for every masked directory, so that one superblock serves them all.
+    26 MakeEmpty { slot: Slot } => "make an empty read-only tmpfs as {slot}";
+    /// A path that is not there is skipped.
+    27 Mask { place: Place<'a>, null: Slot, empty: Slot } => "mask {place}";
+    /// A path that is not there is skipped.
+    28 Protect { place: Place<'a> } => "make {place} read-only";
+    /// root.readonly
+    29 ProtectRoot {} => "make the root filesystem read-only";
+    /// fsopen(2): nothing in the container can stand in its way. `host`: a copy of the host's, where a new one is denied.
+    30 OpenProc { slot: Slot, host: bool } => "open a procfs of init's own as {slot}";
+    /// Resolved below the `sys` directory of that procfs.
+    31 WriteSysctl { proc: Slot, key: Text<'a>, value: &'a [u8] } => "set {} to \"{}\"", Bare(*key), value.escape_ascii();
+    /// sethostname(2)
+    32 SetHostname { name: &'a [u8] } => "set the host name to \"{}\"", name.escape_ascii();
+    /// setdomainname(2)
+    33 SetDomainname { name: &'a [u8] } => "set the domain name to \"{}\"", name.escape_ascii();
+    /// setrlimit(2), while init has the host's privileges.
+    34 Limit { name: Text<'a>, resource: u32, soft: u64, hard: u64 } => "limit {} to {soft}:{hard}", Bare(*name);
+    /// keyctl(2). A kernel without keyrings, or a full quota, is no error.
+    35 JoinKeyring { name: Text<'a>, permissions: u32 } => "join a new session keyring {name}";
+    /// prctl(PR_CAPBSET_DROP) of all others.
+    36 Bound { keep: u64 } => "bound capabilities to {keep:#x}";
+    /// setgroups, setgid, setuid in this order, keeping capabilities. No groups at all where setgroups is denied.
+    37 SetUser { uid: u32, gid: u32, groups: Option<List<'a, u32>> } => "become uid {uid}, gid {gid}{}", Groups(groups);
+    /// One capset(2), then each ambient one. What follows may use no capability the container has not.
+    38 SetCapabilities { sets: Capabilities } => "hold capabilities {:#x}, ambient {:#x}", sets.permitted, sets.ambient;
+    /// umask(2)
+    39 SetUmask { mask: u32 } => "set the umask to {mask:04o}";
+    /// prctl(PR_SET_NO_NEW_PRIVS)
+    40 NoNewPrivileges {} => "gain no privileges by execve";
+    /// Before the user is changed; where this is denied it is tried again after.
+    41 EnterDirectory { path: Text<'a> } => "enter {path}, made if missing";
+    /// getcwd(2) must lie inside the container's root (CVE-2024-21626).
+    42 VerifyDirectory { path: Text<'a> } => "verify that {path} is inside the container";
+    /// The first candidate that is a file the user may execute.
+    43 FindProgram { name: Text<'a>, candidates: List<'a, Text<'a>> } => "find {name} in the container";
+    /// The sixth field of the uid's line in /etc/passwd, or "/".
+    44 FindHome { uid: u32 } => "look up the home directory of uid {uid}";
+    /// The death of whoever made the container is nothing to it from here on.
+    45 OutliveRuntime {} => "outlive the runtime";
+    /// accept4(2): who connects is the host of the second act.
+    46 AwaitStart { listener: Slot } => "wait for start";
+    /// Everything but the turn socket is closed first, not only marked (CVE-2024-21626). `home`: which of `env` it replaces.
+    47 Execute { args: List<'a, Text<'a>>, env: List<'a, Text<'a>>, home: Option<u16> } => "execute {}", Joined(args);
+}
+
+/// A text without quotes: names that are words.
+struct Bare<'a>(Text<'a>);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.bytes().escape_ascii())
+    }
+}
+
+/// The options of a mount behind its sentence.
+struct Options<'a>(&'a Attributes, &'a Attributes, &'a List<'a, Propagation>);
+
+impl fmt::Display for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_none() {
+            write!(f, ", {}", self.0)?;
+        }
+        if !self.1.is_none() {
+            write!(f, ", recursively {}", self.1)?;
+        }
+        self.2.iter().try_for_each(|kind| write!(f, ", {kind}"))
+    }
+}
+
+/// The supplementary groups behind their sentence.
+struct Groups<'a>(&'a Option<List<'a, u32>>);
+
+impl fmt::Display for Groups<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str(", keeping its groups"),
+            Some(groups) if groups.is_empty() => f.write_str(", no groups"),
+            Some(groups) => write!(f, ", groups {}", Joined(groups)),
+        }
+    }
+}
