@@ -1,8 +1,12 @@
 //! What this host is: plain data, read once, so that the same facts always give the same plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// What this host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,4 +51,68 @@ impl Facts {
     pub fn has(&self, capability: u8) -> bool {
         self.effective >> capability & 1 == 1
     }
+}
+
+impl Facts {
+    /// Reads what this host is: a handful of small files, without privilege.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Host`] where /proc is missing or not procfs.
+    pub fn read() -> Result<Self> {
+        let status = read("/proc/self/status")?;
+        let mask = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        };
+        let bounding = mask("CapBnd:").unwrap_or(0);
+        Ok(Self {
+            kernel: kernel()?,
+            euid: nix::unistd::geteuid().as_raw(),
+            egid: nix::unistd::getegid().as_raw(),
+            effective: mask("CapEff:").unwrap_or(0),
+            bounding,
+            last_capability: bounding.checked_ilog2().unwrap_or(0) as u8,
+            initial_user_namespace: initial_user_namespace(),
+            time_namespaces: Path::new("/proc/self/ns/time").exists(),
+            cgroup: CgroupFacts::read()?,
+        })
+    }
+}
+
+impl CgroupFacts {
+    /// The unified hierarchy: alone, or on a hybrid host beside those of version 1.
+    fn read() -> Result<Option<Self>> {
+        let mounted = |path: &&&str| statfs(**path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
+        let Some(mount) = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].iter().find(mounted) else { return Ok(None) };
+        let own = read("/proc/self/cgroup")?;
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        let mount = PathBuf::from(mount);
+        let beside = mount.join(Path::new(own.trim_start_matches('/')).parent().unwrap_or(Path::new("")));
+        let delegated = access(&beside, AccessFlags::W_OK).is_ok();
+        let controllers = read(&mount.join("cgroup.controllers"))?;
+        let controllers = controllers.split_ascii_whitespace().map(str::to_owned).collect();
+        Ok(Some(Self { mount, own: own.to_owned(), delegated, controllers }))
+    }
+}
+
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::new(ErrorKind::Host, format!("cannot read {}: {}", path.display(), error.kind())))
+}
+
+fn kernel() -> Result<(u32, u32)> {
+    let failed = |why: &str| Error::new(ErrorKind::Host, format!("cannot tell the kernel's version: {why}"));
+    let name = nix::sys::utsname::uname().map_err(|errno| failed(errno.desc()))?;
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err(failed(&format!("it is {release:?}"))),
+    }
+}
+
+/// The initial user namespace has the same inode on every kernel (PROC_USER_INIT_INO).
+fn initial_user_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link == Path::new("user:[4026531837]"))
 }

@@ -4,15 +4,22 @@
 #[path = "../wire/mod.rs"]
 pub mod wire;
 
+mod bundle;
 pub mod compile;
+mod engine;
 mod error;
 mod facts;
+mod host;
 mod id;
 mod lifecycle;
 pub mod spec;
+mod state;
+mod sys;
 
-pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step};
+pub use bundle::Bundle;
+pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing};
 pub use error::{Error, ErrorKind, FailedStep, Result};
 pub use facts::{CgroupFacts, Facts};
 pub use id::Id;
-pub use lifecycle::{Bundle, Container, Deletion, Process, Runtime, Signal, State, Status, Stdio, Target};
+pub use lifecycle::{Container, Deletion, Process, Runtime, Signal, Stdio, Target};
+pub use state::{State, Status};

@@ -52,6 +52,16 @@ pub enum Acts {
     Run,
 }
 
+/// Whether the time of each step is kept ([`crate::Container::times`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// It is not.
+    #[default]
+    None,
+    /// It is: one clock_gettime(2) a step.
+    Steps,
+}
+
 /// What the caller asks for beside config.json.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
@@ -61,6 +71,8 @@ pub struct CreateOptions {
     pub root_switch: RootSwitch,
     /// Which session keyring the container has.
     pub keyring: Keyring,
+    /// Whether the time of each step is kept.
+    pub timing: Timing,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.

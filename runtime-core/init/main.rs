@@ -1,0 +1,224 @@
+//! Init: the program that becomes the container's process. It performs the steps of a plan, and nothing else.
+//!
+//! No allocator, no libc, no formatting, no panic (the link fails where one could happen). Everything it knows lies in
+//! the plan behind the recorder page; everything it says is written into that page or is a one-byte turn.
+#![no_std]
+#![no_main]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod confine;
+mod execute;
+mod furnish;
+mod isolate;
+mod memory;
+mod mounts;
+mod paths;
+mod sys;
+mod turn;
+#[path = "../wire/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the crate, which uses the rest")]
+mod wire;
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+
+use sys::{Errno, Fd};
+use wire::page::{PAGE_FD, Recorder, SIZE, SLOT_FDS, TIMES};
+use wire::{Actor, InitOp, Slot, Steps, Text};
+
+/// What init carries from one step to a later one.
+pub(crate) struct Init {
+    /// The descriptor of the turn socket; the page's and the inherited slots' follow it.
+    pub(crate) base: u32,
+    pub(crate) recorder: &'static Recorder,
+    pub(crate) slots: &'static Slots,
+    /// The program that [`InitOp::FindProgram`] found.
+    pub(crate) program: Option<&'static CStr>,
+    /// Whether the working directory could not be entered before the user was changed.
+    pub(crate) outside: bool,
+}
+
+/// Where each slot's descriptor is: its number plus 1, and a mark once the mount in it was attached.
+pub(crate) struct Slots {
+    fds: [AtomicI32; Slot::COUNT],
+    attached: [AtomicBool; Slot::COUNT],
+}
+
+static SLOTS: Slots =
+    Slots { fds: [const { AtomicI32::new(0) }; Slot::COUNT], attached: [const { AtomicBool::new(false) }; Slot::COUNT] };
+
+impl Slots {
+    /// The descriptor in a slot.
+    pub(crate) fn get(&self, slot: Slot) -> Result<Fd, Errno> {
+        let fd = self.fds.get(usize::from(slot.0)).map_or(0, |fd| fd.load(Ordering::Relaxed));
+        if fd > 0 { Ok(Fd(fd - 1)) } else { Err(Errno::BADF) }
+    }
+
+    /// Puts a descriptor into a slot.
+    pub(crate) fn set(&self, slot: Slot, fd: Fd) {
+        if let Some(place) = self.fds.get(usize::from(slot.0)) {
+            place.store(fd.0 + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks the mount in a slot as attached, and says whether it was before.
+    pub(crate) fn attach(&self, slot: Slot) -> bool {
+        self.attached.get(usize::from(slot.0)).is_some_and(|mark| mark.swap(true, Ordering::Relaxed))
+    }
+}
+
+/// Called by the entry with the stack the kernel left: argc, argv, …
+///
+/// # Safety
+/// `stack` is the initial stack pointer (elf(5), System V ABI).
+unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
+    // SAFETY: the host executes init with two arguments, so argv[1] is a string; the kernel keeps the stack.
+    let base = unsafe { CStr::from_ptr(stack.add(2).read()) };
+    let base = base.to_bytes().iter().fold(0u32, |n, digit| {
+        n.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0')))
+    });
+    let Some((recorder, plan)) = map(base) else { sys::exit(1) };
+    for number in 0..recorder.slots.load(Ordering::Relaxed) {
+        let slot = Slot((number as u16).wrapping_add(1));
+        SLOTS.set(slot, Fd((base + SLOT_FDS + number) as i32));
+    }
+    let mut init = Init { base, recorder, slots: &SLOTS, program: None, outside: false };
+    let failed = walk(&mut init, plan);
+    recorder.errno.store(failed.0 as u32, Ordering::Release);
+    sys::exit(1)
+}
+
+static MAPPED: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Maps the recorder page and the plan behind it.
+fn map(base: u32) -> Option<(&'static Recorder, &'static [u8])> {
+    let fd = Fd((base + PAGE_FD) as i32);
+    let size = sys::size(fd).ok()?;
+    let start = sys::map_shared(fd, size).ok()?;
+    MAPPED.store(start, Ordering::Relaxed);
+    // SAFETY: the memfd holds at least a page (the host makes it so), the mapping is page-aligned and lives as long as
+    // the process, and a Recorder is made of atomics that any bytes are a value of.
+    let recorder: &'static Recorder = unsafe { &*start.cast::<Recorder>() };
+    let length = (recorder.plan.load(Ordering::Acquire) as usize).min(size.checked_sub(SIZE)?);
+    // SAFETY: SIZE + length lies inside the mapping, and nobody writes the plan after init was spawned.
+    Some((recorder, unsafe { core::slice::from_raw_parts(start.add(SIZE), length) }))
+}
+
+/// Performs init's steps in order; wherever the host has steps between, says "your turn" and waits for the answer.
+/// Returns only with what failed.
+fn walk(init: &mut Init, plan: &'static [u8]) -> Errno {
+    let Some(steps) = Steps::of(plan) else { return Errno::INVAL };
+    let first = init.recorder.first.load(Ordering::Relaxed);
+    let mut hosts = false;
+    for (index, step) in (0u32..).zip(steps) {
+        if index < first {
+            continue;
+        }
+        if step.actor() == Actor::Host {
+            hosts = true;
+            continue;
+        }
+        if core::mem::take(&mut hosts)
+            && let Err(errno) = turn::give(init).and_then(|()| turn::await_host(init))
+        {
+            return errno;
+        }
+        init.recorder.at(index);
+        note_time(init.recorder, index);
+        stop_here(init.recorder, index);
+        let Some(op) = step.init() else { return Errno::INVAL };
+        if let Err(errno) = perform(init, &op) {
+            return errno;
+        }
+    }
+    Errno::INVAL
+}
+
+/// Writes when a step began, where the host asked for times.
+fn note_time(recorder: &Recorder, index: u32) {
+    if recorder.timed.load(Ordering::Relaxed) != 0
+        && (index as usize) < TIMES
+        && let Some(time) = recorder.times.get(index as usize)
+    {
+        time.store(sys::monotonic(), Ordering::Relaxed);
+    }
+}
+
+/// In builds with failpoints: hangs before the step that the host named.
+fn stop_here(recorder: &Recorder, index: u32) {
+    if cfg!(failpoints) && recorder.stop.load(Ordering::Relaxed) == index + 1 {
+        loop {
+            sys::pause();
+        }
+    }
+}
+
+/// One step.
+fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
+    match *op {
+        InitOp::Harden {} => isolate::harden(),
+        InitOp::ResetSignals {} => isolate::reset_signals(),
+        InitOp::CloseOthers {} => isolate::close_others(init),
+        InitOp::SetOomScore { score } => isolate::set_oom_score(score),
+        InitOp::Join { ns, slot } => sys::setns(init.slots.get(slot)?, ns.flag()),
+        InitOp::Unshare { spaces } => sys::unshare(spaces.0),
+        InitOp::AllowMaps {} => sys::set_dumpable(true),
+        InitOp::Undump {} => sys::set_dumpable(false),
+        InitOp::BecomeRoot {} => isolate::become_root(),
+        InitOp::Refork {} => isolate::refork(init.recorder),
+        InitOp::NewSession {} => sys::setsid(),
+        InitOp::Propagate { kind } => mounts::propagate(kind),
+        InitOp::MakeStage {} => mounts::make_stage(init),
+        InitOp::StageTree { number, source, recursive, attributes, propagation } => {
+            mounts::stage_tree(number, source.0, recursive, &attributes, &propagation)
+        }
+        InitOp::AttachRootfs { tree, at, propagation } => mounts::attach_rootfs(init, &tree, at, &propagation),
+        InitOp::Mount { .. } => mounts::mount(init, op),
+        InitOp::Bind { .. } => mounts::bind(init, op),
+        InitOp::SetReadOnly { slot, .. } => mounts::set_read_only(init.slots.get(slot)?),
+        InitOp::OpenDirectory { place, slot } => mounts::open_directory(init, &place, slot),
+        InitOp::MakeDevice { place, device, uid, gid } => furnish::make_device(init, &place, &device, uid, gid),
+        InitOp::BindDevice { place, source, device } => mounts::bind_device(init, &place, source.0, &device),
+        InitOp::MakeLink { place, target } => furnish::make_link(init, &place, target.0),
+        InitOp::PivotRoot {} => mounts::pivot_root(init),
+        InitOp::MoveRoot {} => mounts::move_root(init),
+        InitOp::TakeNull { slot } => mounts::take_null(init, slot),
+        InitOp::MakeEmpty { slot } => mounts::make_empty(init, slot),
+        InitOp::Mask { place, null, empty } => mounts::mask(init, &place, null, empty),
+        InitOp::Protect { place } => mounts::protect(init, &place),
+        InitOp::ProtectRoot {} => mounts::set_read_only(init.slots.get(Slot::ROOT)?),
+        InitOp::OpenProc { slot, host } => mounts::open_proc(init, slot, host),
+        InitOp::WriteSysctl { proc, key, value } => furnish::write_sysctl(init.slots.get(proc)?, key.0, value),
+        InitOp::SetHostname { name } => sys::sethostname(name),
+        InitOp::SetDomainname { name } => sys::setdomainname(name),
+        InitOp::Limit { resource, soft, hard, .. } => sys::setrlimit(resource, soft, hard),
+        InitOp::JoinKeyring { name, permissions } => confine::join_keyring(name.0, permissions),
+        InitOp::Bound { keep } => confine::bound(keep),
+        InitOp::SetUser { uid, gid, ref groups } => confine::set_user(uid, gid, groups.as_ref()),
+        InitOp::SetCapabilities { ref sets } => confine::set_capabilities(sets),
+        InitOp::SetUmask { mask } => sys::umask(mask),
+        InitOp::NoNewPrivileges {} => sys::no_new_privileges(),
+        InitOp::EnterDirectory { path } => confine::enter_directory(init, path.0),
+        InitOp::VerifyDirectory { path } => confine::verify_directory(init, path.0),
+        InitOp::FindProgram { ref candidates, .. } => execute::find_program(init, candidates),
+        InitOp::FindHome { uid } => execute::find_home(uid),
+        InitOp::OutliveRuntime {} => sys::set_parent_death_signal(0),
+        InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
+        InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
+    }
+}
+
+/// The words of the kernel, or the object a step failed at, for the error message.
+pub(crate) fn note(init: &Init, text: Text<'_>) {
+    init.recorder.write_note(text.bytes());
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    unsafe extern "C" {
+        /// Defined nowhere: where code that could panic is left in init, the link fails here.
+        fn init_must_not_panic() -> !;
+    }
+    // SAFETY: never linked, see above.
+    unsafe { init_must_not_panic() }
+}

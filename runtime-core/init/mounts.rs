@@ -1,0 +1,371 @@
+//! Mounts are detached objects: every attribute is set before anybody can see them, and one move_mount attaches them.
+
+use core::ffi::CStr;
+use core::sync::atomic::Ordering;
+
+use crate::isolate::recursion;
+use crate::paths::{Links, Spot, is_directory};
+use crate::sys::{
+    self, AT_EMPTY_PATH, AT_RECURSIVE, Errno, FSCONFIG_CMD_CREATE, FSCONFIG_SET_FD, FSCONFIG_SET_FLAG,
+    FSCONFIG_SET_STRING, Fd, O_DIRECTORY, OPEN_TREE_CLONE, S_IFMT,
+};
+use crate::wire::{Attributes, Device, InitOp, List, Param, Place, Propagation, Slot, Spaces, Target, Text, Tree};
+use crate::{Init, Slots, note};
+
+const RDONLY: u64 = 1;
+const NOSUID: u64 = 2;
+const NODEV: u64 = 4;
+const NOEXEC: u64 = 8;
+/// Where the root filesystem is attached on the stage.
+const STAGE_ROOT: &CStr = c"root";
+
+/// Changes the propagation of every mount of this namespace.
+pub(crate) fn propagate(kind: Propagation) -> Result<(), Errno> {
+    sys::mount_setattr(Fd::CWD, c"/", recursion(kind.recursive), 0, 0, kind.kind)
+}
+
+/// Sets what a mount shall be; each propagation in the order it was asked for.
+fn set(mount: Fd, flags: u32, attributes: &Attributes, propagation: &List<'_, Propagation>) -> Result<(), Errno> {
+    if !attributes.is_none() {
+        sys::mount_setattr(mount, c"", flags, attributes.set, attributes.clear, 0)?;
+    }
+    for kind in propagation.iter() {
+        sys::mount_setattr(mount, c"", recursion(kind.recursive), 0, 0, kind.kind)?;
+    }
+    Ok(())
+}
+
+/// A tmpfs over the root directory: no path leads to it, the working directory does, and follows it into a copy of
+/// this mount namespace.
+pub(crate) fn make_stage(init: &Init) -> Result<(), Errno> {
+    let stage = new_filesystem(init, c"tmpfs", |fs| sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0))?;
+    let stage = mount_of(stage, NOSUID | NODEV)?;
+    sys::mkdirat(stage, STAGE_ROOT, 0o755)?;
+    sys::move_mount(stage, Fd::CWD, c"/")?;
+    sys::fchdir(stage)?;
+    sys::close(stage);
+    Ok(())
+}
+
+pub(crate) fn stage_tree(
+    number: u16,
+    source: &CStr,
+    recursive: bool,
+    attributes: &Attributes,
+    propagation: &List<'_, Propagation>,
+) -> Result<(), Errno> {
+    let tree = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE | recursion(recursive))?;
+    set(tree, 0, attributes, propagation)?;
+    let mut digits = [0; 6];
+    let name = stage_name(number, &mut digits)?;
+    if is_directory(tree)? {
+        sys::mkdirat(Fd::CWD, name, 0o755)?;
+    } else {
+        sys::mknodat(Fd::CWD, name, sys::S_IFREG | 0o644, 0)?;
+    }
+    sys::move_mount(tree, Fd::CWD, name)?;
+    sys::close(tree);
+    Ok(())
+}
+
+/// The name of a tree on the stage: its number.
+fn stage_name(number: u16, digits: &mut [u8; 6]) -> Result<&CStr, Errno> {
+    let mut rest = number;
+    let mut start = 5;
+    for (place, digit) in digits.iter_mut().enumerate().rev().skip(1) {
+        *digit = b'0' + (rest % 10) as u8;
+        start = place;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    CStr::from_bytes_with_nul(digits.get(start..).unwrap_or_default()).map_err(|_| Errno::INVAL)
+}
+
+/// A detached copy of a tree of the host.
+fn copy(tree: &Tree<'_>, recursive: bool) -> Result<Fd, Errno> {
+    let flags = OPEN_TREE_CLONE | recursion(recursive);
+    match tree {
+        Tree::Path(path) => sys::open_tree(Fd::CWD, path.0, flags),
+        // What was put on the stage has been cut to measure already, and what it covers is locked to it.
+        Tree::Staged(number, _) => sys::open_tree(Fd::CWD, stage_name(*number, &mut [0; 6])?, flags | AT_RECURSIVE),
+    }
+}
+
+pub(crate) fn attach_rootfs(
+    init: &Init,
+    tree: &Tree<'_>,
+    at: Option<Text<'_>>,
+    propagation: &List<'_, Propagation>,
+) -> Result<(), Errno> {
+    let root = copy(tree, true)?;
+    set(root, 0, &Attributes::NONE, propagation)?;
+    sys::move_mount(root, Fd::CWD, at.map_or(STAGE_ROOT, |at| at.0))?;
+    init.slots.set(Slot::ROOT, root);
+    Ok(())
+}
+
+/// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.
+fn new_filesystem(
+    init: &Init,
+    fstype: &CStr,
+    configure: impl FnOnce(Fd) -> Result<(), Errno>,
+) -> Result<Fd, Errno> {
+    let fs = sys::fsopen(fstype)?;
+    let made = configure(fs).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
+    if let Err(errno) = made {
+        note_log(init, fs);
+        return Err(errno);
+    }
+    Ok(fs)
+}
+
+/// The mount of a filesystem context, which is closed.
+fn mount_of(fs: Fd, attributes: u64) -> Result<Fd, Errno> {
+    let mount = sys::fsmount(fs, attributes);
+    sys::close(fs);
+    mount
+}
+
+/// Copies what the kernel logged about a filesystem context into the note: messages "e text", one a read.
+fn note_log(init: &Init, fs: Fd) {
+    let mut buffer = [0; 512];
+    if let Ok(count) = sys::read(fs, &mut buffer) {
+        let message = buffer.get(..count).unwrap_or_default();
+        let text = message.strip_prefix(b"e ").or(message.strip_prefix(b"w ")).unwrap_or(message);
+        init.recorder.write_note(text.trim_ascii());
+    }
+}
+
+/// Sets the parameters in order; one that is refused is named by its place in config.json.
+fn parameters(init: &Init, fs: Fd, source: Option<Text<'_>>, params: &List<'_, Param<'_>>) -> Result<(), Errno> {
+    if let Some(source) = source {
+        sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"source"), Some(source.0), 0)?;
+    }
+    for param in params.iter() {
+        let command = if param.value.is_some() { FSCONFIG_SET_STRING } else { FSCONFIG_SET_FLAG };
+        sys::fsconfig(fs, command, Some(param.key.0), param.value.map(|value| value.0), 0).inspect_err(|_| {
+            init.recorder.option.store(param.option.map_or(0, |option| u32::from(option) + 1), Ordering::Relaxed);
+        })?;
+    }
+    Ok(())
+}
+
+pub(crate) fn mount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
+    let InitOp::Mount { fstype, source, params, attributes, propagation, target, rule, keep, pid } = op else {
+        return Err(Errno::INVAL);
+    };
+    let make = || {
+        let fs = new_filesystem(init, fstype.0, |fs| parameters(init, fs, *source, params))?;
+        mount_of(fs, attributes.set)
+    };
+    let mounted = match pid {
+        None => make()?,
+        Some(pid) => mount_for(init, init.slots.get(*pid)?, op, make)?,
+    };
+    set(mounted, 0, &Attributes::NONE, propagation)?;
+    attach(init.slots, mounted, target, *rule)?;
+    match keep {
+        Some(slot) => init.slots.set(*slot, mounted),
+        None => sys::close(mounted),
+    }
+    Ok(())
+}
+
+/// A procfs of another pid namespace than init's.
+// KERNEL(6.17): fsconfig "pidns" says which. Before, a short-lived child born there makes the mount and leaves it in the
+// descriptor table that it shares; docs/decisions/shared-pid-namespace.md says what a neighbour can see of it.
+fn mount_for(
+    init: &Init,
+    pid: Fd,
+    op: &InitOp<'_>,
+    make: impl FnOnce() -> Result<Fd, Errno>,
+) -> Result<Fd, Errno> {
+    let InitOp::Mount { fstype, source, params, attributes, .. } = op else { return Err(Errno::INVAL) };
+    let fs = sys::fsopen(fstype.0)?;
+    if sys::fsconfig(fs, FSCONFIG_SET_FD, Some(c"pidns"), None, pid.0).is_ok() {
+        let made = parameters(init, fs, *source, params)
+            .and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
+        if let Err(errno) = made {
+            note_log(init, fs);
+            return Err(errno);
+        }
+        return mount_of(fs, attributes.set);
+    }
+    // The number that the child's mount will have.
+    let place = fs;
+    sys::setns(pid, Spaces::default().with(crate::wire::Ns::Pid).0)?;
+    let Some(child) = sys::fork_sharing_descriptors()? else {
+        let made = make().and_then(|mount| sys::dup3(mount, place, sys::O_CLOEXEC).map(|()| sys::close(mount)));
+        sys::exit(made.err().map_or(0, |errno| errno.0));
+    };
+    match sys::wait_for(child)? {
+        0 => Ok(place),
+        status => Err(Errno((status >> 8) & 0xff)),
+    }
+}
+
+pub(crate) fn bind(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
+    let InitOp::Bind { tree, recursive, attributes, recursive_attributes, propagation, target, rule } = op else {
+        return Err(Errno::INVAL);
+    };
+    let source = copy(tree, *recursive).inspect_err(|_| note(init, path_of(tree)))?;
+    if !recursive_attributes.is_none() {
+        let Attributes { set, clear } = *recursive_attributes;
+        sys::mount_setattr(source, c"", AT_RECURSIVE, set, clear, 0)?;
+    }
+    set(source, 0, attributes, propagation)?;
+    attach(init.slots, source, target, *rule)?;
+    sys::close(source);
+    Ok(())
+}
+
+fn path_of<'a>(tree: &Tree<'a>) -> Text<'a> {
+    match tree {
+        Tree::Path(path) | Tree::Staged(_, path) => *path,
+    }
+}
+
+/// Attaches a detached mount at a place of the container, which is made where it is missing.
+fn attach(slots: &Slots, mount: Fd, place: &Place<'_>, rule: Target) -> Result<(), Errno> {
+    let spot = Spot::of(slots, place)?;
+    let target = match rule {
+        Target::Directory => spot.directory(Links::Follow)?,
+        Target::RealDirectory => spot.directory(Links::Refuse)?,
+        Target::LikeSource if is_directory(mount)? => spot.directory(Links::Follow)?,
+        Target::LikeSource => spot.file(Links::Follow)?,
+    };
+    let attached = sys::move_mount(mount, target, c"");
+    sys::close(target);
+    attached
+}
+
+pub(crate) fn set_read_only(mount: Fd) -> Result<(), Errno> {
+    sys::mount_setattr(mount, c"", 0, RDONLY, 0, 0)
+}
+
+/// The old root lands on top of the new one, from where it is detached.
+pub(crate) fn pivot_root(init: &Init) -> Result<(), Errno> {
+    sys::fchdir(init.slots.get(Slot::ROOT)?)?;
+    sys::pivot_root()?;
+    sys::detach(c".")?;
+    sys::chdir(c"/")
+}
+
+pub(crate) fn move_root(init: &Init) -> Result<(), Errno> {
+    let root = init.slots.get(Slot::ROOT)?;
+    // After a chroot the host's own /proc and /sys would still be reachable from a process that leaves it.
+    for bare in [c"/proc", c"/sys"] {
+        match sys::detach(bare) {
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+            Err(Errno::PERM) => cover(init, bare)?,
+            Err(errno) => return Err(errno),
+        }
+    }
+    sys::fchdir(root)?;
+    sys::move_mount(root, Fd::CWD, c"/")?;
+    sys::chroot(c".")?;
+    sys::chdir(c"/")
+}
+
+/// Puts an empty tmpfs over a mount that may not be detached.
+fn cover(init: &Init, path: &CStr) -> Result<(), Errno> {
+    let empty = empty_tmpfs(init)?;
+    sys::move_mount(empty, Fd::CWD, path)?;
+    sys::close(empty);
+    Ok(())
+}
+
+/// One inode, its root directory, and no block.
+fn empty_tmpfs(init: &Init) -> Result<Fd, Errno> {
+    let fs = new_filesystem(init, c"tmpfs", |fs| {
+        sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"nr_inodes"), Some(c"1"), 0)?;
+        sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"nr_blocks"), Some(c"1"), 0)?;
+        sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0)
+    })?;
+    mount_of(fs, RDONLY | NOSUID | NODEV | NOEXEC)
+}
+
+pub(crate) fn take_null(init: &Init, slot: Slot) -> Result<(), Errno> {
+    let null = sys::open_tree(Fd::CWD, c"/dev/null", OPEN_TREE_CLONE)?;
+    let status = sys::statx(null, c"", false)?;
+    let Device { mode, major, minor } = Device::NULL;
+    if (status.mode & S_IFMT, status.major, status.minor) != (mode & S_IFMT, major, minor) {
+        return Err(Errno::INVAL);
+    }
+    sys::mount_setattr(null, c"", 0, RDONLY | NOSUID | NOEXEC, 0, 0)?;
+    init.slots.set(slot, null);
+    Ok(())
+}
+
+pub(crate) fn make_empty(init: &Init, slot: Slot) -> Result<(), Errno> {
+    init.slots.set(slot, empty_tmpfs(init)?);
+    Ok(())
+}
+
+pub(crate) fn mask(init: &Init, place: &Place<'_>, null: Slot, empty: Slot) -> Result<(), Errno> {
+    let target = match Spot::of(init.slots, place)?.find(Links::FollowButLast, 0) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        found => found?,
+    };
+    let slot = if is_directory(target)? { empty } else { null };
+    let cover = init.slots.get(slot)?;
+    // KERNEL(6.15): before, only a mount that is attached can be copied: so the first one is attached itself.
+    if init.slots.attach(slot) {
+        let again = sys::open_tree(cover, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)?;
+        sys::move_mount(again, target, c"")?;
+        sys::close(again);
+    } else {
+        sys::move_mount(cover, target, c"")?;
+    }
+    sys::close(target);
+    Ok(())
+}
+
+/// Covers a place with a copy of itself that is read-only.
+pub(crate) fn protect(init: &Init, place: &Place<'_>) -> Result<(), Errno> {
+    let target = match Spot::of(init.slots, place)?.find(Links::FollowButLast, 0) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        found => found?,
+    };
+    let copy = sys::open_tree(target, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE)?;
+    sys::mount_setattr(copy, c"", AT_RECURSIVE, RDONLY, 0, 0)?;
+    sys::move_mount(copy, target, c"")?;
+    sys::close(copy);
+    sys::close(target);
+    Ok(())
+}
+
+pub(crate) fn open_proc(init: &Init, slot: Slot, host: bool) -> Result<(), Errno> {
+    let proc = if host {
+        sys::open_tree(Fd::CWD, c"/proc", OPEN_TREE_CLONE | AT_RECURSIVE)?
+    } else {
+        mount_of(new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
+    };
+    init.slots.set(slot, proc);
+    Ok(())
+}
+
+/// The directory at a place, kept open.
+pub(crate) fn open_directory(init: &Init, place: &Place<'_>, slot: Slot) -> Result<(), Errno> {
+    let directory = Spot::of(init.slots, place)?.find(Links::Follow, O_DIRECTORY)?;
+    init.slots.set(slot, directory);
+    Ok(())
+}
+
+/// Covers a file of the container with a device of the host, after checking that it is that device.
+pub(crate) fn bind_device(init: &Init, place: &Place<'_>, source: &CStr, device: &Device) -> Result<(), Errno> {
+    let node = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE)?;
+    let status = sys::statx(node, c"", false)?;
+    if (status.mode & S_IFMT, status.major, status.minor) != (device.mode & S_IFMT, device.major, device.minor) {
+        return Err(Errno::INVAL);
+    }
+    let parent = Spot::of(init.slots, place)?.parent()?;
+    parent.make_file()?;
+    let target = parent.find()?;
+    sys::move_mount(node, target, c"")?;
+    sys::close(target);
+    sys::close(node);
+    Ok(())
+}

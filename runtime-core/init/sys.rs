@@ -1,0 +1,419 @@
+//! The system calls, one a function. The raw instruction and the entry are the only assembly.
+
+use core::ffi::{CStr, c_char};
+
+#[cfg(target_arch = "x86_64")]
+#[path = "sys_x86_64.rs"]
+mod arch;
+#[cfg(target_arch = "aarch64")]
+#[path = "sys_aarch64.rs"]
+mod arch;
+
+use arch::{number as nr, syscall};
+
+/// An error number of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) i32);
+
+impl Errno {
+    pub(crate) const PERM: Self = Self(1);
+    pub(crate) const NOENT: Self = Self(2);
+    pub(crate) const BADF: Self = Self(9);
+    pub(crate) const AGAIN: Self = Self(11);
+    pub(crate) const ACCES: Self = Self(13);
+    pub(crate) const EXIST: Self = Self(17);
+    pub(crate) const NOTDIR: Self = Self(20);
+    pub(crate) const ISDIR: Self = Self(21);
+    pub(crate) const INVAL: Self = Self(22);
+    pub(crate) const NAMETOOLONG: Self = Self(36);
+    pub(crate) const NOSYS: Self = Self(38);
+    pub(crate) const PIPE: Self = Self(32);
+    pub(crate) const DQUOT: Self = Self(122);
+}
+
+/// A descriptor. Init's few are closed by name or by the final close_range.
+#[derive(Clone, Copy)]
+pub(crate) struct Fd(pub(crate) i32);
+
+impl Fd {
+    /// `AT_FDCWD`
+    pub(crate) const CWD: Self = Self(-100);
+}
+
+pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
+pub(crate) const AT_RECURSIVE: u32 = 0x8000;
+pub(crate) const OPEN_TREE_CLONE: u32 = 1;
+pub(crate) const O_CLOEXEC: u32 = 0o2_000_000;
+pub(crate) const O_PATH: u32 = 0o10_000_000;
+pub(crate) const O_WRONLY: u32 = 1;
+pub(crate) const O_CREAT: u32 = 0o100;
+pub(crate) const O_EXCL: u32 = 0o200;
+pub(crate) use arch::{O_DIRECTORY, O_NOFOLLOW};
+pub(crate) const RESOLVE_NO_XDEV: u64 = 1;
+pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 2;
+pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 4;
+pub(crate) const RESOLVE_BENEATH: u64 = 8;
+pub(crate) const RESOLVE_IN_ROOT: u64 = 16;
+pub(crate) const FSCONFIG_SET_FLAG: u32 = 0;
+pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
+pub(crate) const FSCONFIG_SET_FD: u32 = 5;
+pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFDIR: u32 = 0o040_000;
+pub(crate) const S_IFREG: u32 = 0o100_000;
+const SIGCHLD: usize = 17;
+const CLONE_PARENT: usize = 0x8000;
+const CLONE_PARENT_SETTID: usize = 0x10_0000;
+const CLONE_FILES: usize = 0x400;
+const PR_SET_PDEATHSIG: usize = 1;
+const PR_SET_DUMPABLE: usize = 4;
+const PR_SET_KEEPCAPS: usize = 8;
+const PR_CAPBSET_DROP: usize = 24;
+const PR_SET_NO_NEW_PRIVS: usize = 38;
+const PR_CAP_AMBIENT: usize = 47;
+
+/// Performs a call whose arguments hold for as long as it runs.
+fn call(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
+    // SAFETY: every caller below passes numbers, or pointers made from references that outlive the call and have the
+    // layout the kernel's manual page gives.
+    let answer = unsafe { syscall(number, args) };
+    if answer < 0 { Err(Errno(-answer as i32)) } else { Ok(answer as usize) }
+}
+
+fn done(answer: Result<usize, Errno>) -> Result<(), Errno> {
+    answer.map(|_| ())
+}
+
+fn fd(answer: Result<usize, Errno>) -> Result<Fd, Errno> {
+    answer.map(|fd| Fd(fd as i32))
+}
+
+fn text(text: &CStr) -> usize {
+    text.as_ptr() as usize
+}
+
+const EMPTY: &CStr = c"";
+
+pub(crate) fn exit(code: i32) -> ! {
+    loop {
+        let _ = call(nr::EXIT_GROUP, [code as usize, 0, 0, 0, 0, 0]);
+    }
+}
+
+pub(crate) fn pause() {
+    // ppoll of nothing, without a limit: it returns for a signal only.
+    let _ = call(nr::PPOLL, [0; 6]);
+}
+
+pub(crate) fn monotonic() -> u64 {
+    let mut time = [0i64; 2];
+    let _ = call(nr::CLOCK_GETTIME, [1, &raw mut time as usize, 0, 0, 0, 0]);
+    (time[0] as u64).wrapping_mul(1_000_000_000).wrapping_add(time[1] as u64)
+}
+
+/// The size of a file in bytes.
+pub(crate) fn size(of: Fd) -> Result<usize, Errno> {
+    call(nr::LSEEK, [of.0 as usize, 0, 2, 0, 0, 0])
+}
+
+/// Maps a file shared, for reading and writing.
+pub(crate) fn map_shared(of: Fd, size: usize) -> Result<*mut u8, Errno> {
+    call(nr::MMAP, [0, size, 3, 1, of.0 as usize, 0]).map(|start| start as *mut u8)
+}
+
+pub(crate) fn close(fd: Fd) {
+    let _ = call(nr::CLOSE, [fd.0 as usize, 0, 0, 0, 0, 0]);
+}
+
+pub(crate) fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
+    done(call(nr::CLOSE_RANGE, [first as usize, last as usize, flags as usize, 0, 0, 0]))
+}
+
+pub(crate) fn dup3(from: Fd, to: Fd, flags: u32) -> Result<(), Errno> {
+    done(call(nr::DUP3, [from.0 as usize, to.0 as usize, flags as usize, 0, 0, 0]))
+}
+
+pub(crate) fn set_dumpable(dumpable: bool) -> Result<(), Errno> {
+    prctl(PR_SET_DUMPABLE, usize::from(dumpable), 0)
+}
+
+pub(crate) fn set_parent_death_signal(signal: usize) -> Result<(), Errno> {
+    prctl(PR_SET_PDEATHSIG, signal, 0)
+}
+
+pub(crate) fn no_new_privileges() -> Result<(), Errno> {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0)
+}
+
+pub(crate) fn keep_capabilities(keep: bool) -> Result<(), Errno> {
+    prctl(PR_SET_KEEPCAPS, usize::from(keep), 0)
+}
+
+pub(crate) fn drop_bounding(capability: usize) -> Result<(), Errno> {
+    prctl(PR_CAPBSET_DROP, capability, 0)
+}
+
+pub(crate) fn clear_ambient() -> Result<(), Errno> {
+    prctl(PR_CAP_AMBIENT, 4, 0)
+}
+
+pub(crate) fn raise_ambient(capability: usize) -> Result<(), Errno> {
+    prctl(PR_CAP_AMBIENT, 2, capability)
+}
+
+fn prctl(option: usize, second: usize, third: usize) -> Result<(), Errno> {
+    done(call(nr::PRCTL, [option, second, third, 0, 0, 0]))
+}
+
+/// Holds these sets: effective, permitted, inheritable.
+pub(crate) fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Errno> {
+    let header = [0x2008_0522u32, 0];
+    let half = |shift: u32| [(effective >> shift) as u32, (permitted >> shift) as u32, (inheritable >> shift) as u32];
+    let data = [half(0), half(32)];
+    done(call(nr::CAPSET, [&raw const header as usize, &raw const data as usize, 0, 0, 0, 0]))
+}
+
+/// Gives a signal its default action.
+pub(crate) fn default_action(signal: usize) -> Result<(), Errno> {
+    let action = [0usize; 4];
+    done(call(nr::RT_SIGACTION, [signal, &raw const action as usize, 0, 8, 0, 0]))
+}
+
+/// Blocks no signal.
+pub(crate) fn unblock_all() -> Result<(), Errno> {
+    let none = 0u64;
+    done(call(nr::RT_SIGPROCMASK, [2, &raw const none as usize, 0, 8, 0, 0]))
+}
+
+pub(crate) fn umask(mask: u32) -> Result<(), Errno> {
+    done(call(nr::UMASK, [mask as usize, 0, 0, 0, 0, 0]))
+}
+
+pub(crate) fn setns(namespace: Fd, kind: u32) -> Result<(), Errno> {
+    done(call(nr::SETNS, [namespace.0 as usize, kind as usize, 0, 0, 0, 0]))
+}
+
+pub(crate) fn unshare(flags: u32) -> Result<(), Errno> {
+    done(call(nr::UNSHARE, [flags as usize, 0, 0, 0, 0, 0]))
+}
+
+pub(crate) fn setsid() -> Result<(), Errno> {
+    done(call(nr::SETSID, [0; 6]))
+}
+
+pub(crate) fn setresuid(uid: u32) -> Result<(), Errno> {
+    done(call(nr::SETRESUID, [uid as usize, uid as usize, uid as usize, 0, 0, 0]))
+}
+
+pub(crate) fn setresgid(gid: u32) -> Result<(), Errno> {
+    done(call(nr::SETRESGID, [gid as usize, gid as usize, gid as usize, 0, 0, 0]))
+}
+
+pub(crate) fn setgroups(groups: &[u32]) -> Result<(), Errno> {
+    done(call(nr::SETGROUPS, [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0]))
+}
+
+/// A copy of this process that is the child of this process's parent. The kernel stores the child's pid, as this process
+/// sees it, in `pid` before either returns. `true` in the child.
+pub(crate) fn clone_sibling(pid: &core::sync::atomic::AtomicU32) -> Result<bool, Errno> {
+    let flags = CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD;
+    call(nr::CLONE, [flags, 0, pid.as_ptr() as usize, 0, 0, 0]).map(|pid| pid == 0)
+}
+
+/// A copy of this process that shares its descriptors; `None` in the child.
+pub(crate) fn fork_sharing_descriptors() -> Result<Option<usize>, Errno> {
+    call(nr::CLONE, [CLONE_FILES | SIGCHLD, 0, 0, 0, 0, 0]).map(|pid| (pid != 0).then_some(pid))
+}
+
+/// Waits for a child; its exit status.
+pub(crate) fn wait_for(pid: usize) -> Result<i32, Errno> {
+    let mut status = 0i32;
+    call(nr::WAIT4, [pid, &raw mut status as usize, 0, 0, 0, 0])?;
+    Ok(status)
+}
+
+pub(crate) fn open_tree(at: Fd, path: &CStr, flags: u32) -> Result<Fd, Errno> {
+    fd(call(nr::OPEN_TREE, [at.0 as usize, text(path), (flags | O_CLOEXEC) as usize, 0, 0, 0]))
+}
+
+/// Attaches a detached mount at a path below `at`.
+pub(crate) fn move_mount(mount: Fd, at: Fd, path: &CStr) -> Result<(), Errno> {
+    const F_EMPTY_PATH: usize = 4;
+    const T_SYMLINKS: usize = 0x10;
+    const T_EMPTY_PATH: usize = 0x40;
+    let flags = F_EMPTY_PATH | if path.is_empty() { T_EMPTY_PATH } else { T_SYMLINKS };
+    done(call(nr::MOVE_MOUNT, [mount.0 as usize, text(EMPTY), at.0 as usize, text(path), flags, 0]))
+}
+
+/// mount_setattr(2) of the mount that a descriptor or path names.
+pub(crate) fn mount_setattr(at: Fd, path: &CStr, flags: u32, set: u64, clear: u64, kind: u64) -> Result<(), Errno> {
+    let attributes = [set, clear, kind, 0];
+    let flags = flags | if path.is_empty() { AT_EMPTY_PATH } else { 0 };
+    let attr = &raw const attributes as usize;
+    done(call(nr::MOUNT_SETATTR, [at.0 as usize, text(path), flags as usize, attr, size_of_val(&attributes), 0]))
+}
+
+pub(crate) fn fsopen(fstype: &CStr) -> Result<Fd, Errno> {
+    fd(call(nr::FSOPEN, [text(fstype), 1, 0, 0, 0, 0]))
+}
+
+pub(crate) fn fsconfig(fs: Fd, command: u32, key: Option<&CStr>, value: Option<&CStr>, aux: i32) -> Result<(), Errno> {
+    let (key, value) = (key.map_or(0, text), value.map_or(0, text));
+    done(call(nr::FSCONFIG, [fs.0 as usize, command as usize, key, value, aux as usize, 0]))
+}
+
+pub(crate) fn fsmount(fs: Fd, attributes: u64) -> Result<Fd, Errno> {
+    fd(call(nr::FSMOUNT, [fs.0 as usize, 1, attributes as usize, 0, 0, 0]))
+}
+
+pub(crate) fn pivot_root() -> Result<(), Errno> {
+    done(call(nr::PIVOT_ROOT, [text(c"."), text(c"."), 0, 0, 0, 0]))
+}
+
+/// Detaches what is mounted at a path.
+pub(crate) fn detach(path: &CStr) -> Result<(), Errno> {
+    done(call(nr::UMOUNT2, [text(path), 2, 0, 0, 0, 0]))
+}
+
+pub(crate) fn chroot(path: &CStr) -> Result<(), Errno> {
+    done(call(nr::CHROOT, [text(path), 0, 0, 0, 0, 0]))
+}
+
+pub(crate) fn chdir(path: &CStr) -> Result<(), Errno> {
+    done(call(nr::CHDIR, [text(path), 0, 0, 0, 0, 0]))
+}
+
+pub(crate) fn fchdir(fd: Fd) -> Result<(), Errno> {
+    done(call(nr::FCHDIR, [fd.0 as usize, 0, 0, 0, 0, 0]))
+}
+
+pub(crate) fn getcwd(buffer: &mut [u8]) -> Result<usize, Errno> {
+    call(nr::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0])
+}
+
+/// openat2(2)
+pub(crate) fn openat2(at: Fd, path: &CStr, flags: u32, mode: u32, resolve: u64) -> Result<Fd, Errno> {
+    let how = [u64::from(flags | O_CLOEXEC), u64::from(mode), resolve];
+    fd(call(nr::OPENAT2, [at.0 as usize, text(path), &raw const how as usize, size_of_val(&how), 0, 0]))
+}
+
+pub(crate) fn mkdirat(at: Fd, name: &CStr, mode: u32) -> Result<(), Errno> {
+    done(call(nr::MKDIRAT, [at.0 as usize, text(name), mode as usize, 0, 0, 0]))
+}
+
+pub(crate) fn mknodat(at: Fd, name: &CStr, mode: u32, rdev: u64) -> Result<(), Errno> {
+    done(call(nr::MKNODAT, [at.0 as usize, text(name), mode as usize, rdev as usize, 0, 0]))
+}
+
+pub(crate) fn symlinkat(target: &CStr, at: Fd, name: &CStr) -> Result<(), Errno> {
+    done(call(nr::SYMLINKAT, [text(target), at.0 as usize, text(name), 0, 0, 0]))
+}
+
+/// Changes the owner of what `name` is, a link itself included.
+pub(crate) fn fchownat(at: Fd, name: &CStr, uid: u32, gid: u32) -> Result<(), Errno> {
+    done(call(nr::FCHOWNAT, [at.0 as usize, text(name), uid as usize, gid as usize, 0x100, 0]))
+}
+
+/// Whether the effective user may execute a path: faccessat2(X_OK, AT_EACCESS).
+pub(crate) fn may_execute(path: &CStr) -> Result<(), Errno> {
+    done(call(nr::FACCESSAT2, [Fd::CWD.0 as usize, text(path), 1, 0x200, 0, 0]))
+}
+
+/// What statx(2) says of a file: its mode, and the numbers of the device it is.
+pub(crate) struct Status {
+    pub(crate) mode: u32,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+}
+
+/// The status of what is at a path, a link itself included; of the descriptor where the path is empty.
+pub(crate) fn statx(at: Fd, path: &CStr, follow: bool) -> Result<Status, Errno> {
+    #[repr(C, align(8))]
+    struct Statx([u32; 64]);
+    let mut buffer = Statx([0; 64]);
+    let flags = (if follow { 0 } else { 0x100 }) | if path.is_empty() { AT_EMPTY_PATH as usize } else { 0 };
+    call(nr::STATX, [at.0 as usize, text(path), flags, 3, &raw mut buffer as usize, 0])?;
+    // stx_mode is a u16 at byte 28, stx_rdev_major and stx_rdev_minor are u32 at bytes 128 and 132.
+    Ok(Status { mode: buffer.0[7] & 0xffff, major: buffer.0[32], minor: buffer.0[33] })
+}
+
+pub(crate) fn read(fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    call(nr::READ, [fd.0 as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0])
+}
+
+/// Writes all of `bytes` in one call: what procfs and sysfs need.
+pub(crate) fn write(fd: Fd, bytes: &[u8]) -> Result<(), Errno> {
+    let count = call(nr::WRITE, [fd.0 as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])?;
+    if count == bytes.len() { Ok(()) } else { Err(Errno::INVAL) }
+}
+
+pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = [soft, hard];
+    done(call(nr::PRLIMIT64, [0, resource as usize, &raw const limit as usize, 0, 0, 0]))
+}
+
+pub(crate) fn sethostname(name: &[u8]) -> Result<(), Errno> {
+    done(call(nr::SETHOSTNAME, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]))
+}
+
+pub(crate) fn setdomainname(name: &[u8]) -> Result<(), Errno> {
+    done(call(nr::SETDOMAINNAME, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]))
+}
+
+/// Joins a new session keyring of this name; its serial number.
+pub(crate) fn join_session_keyring(name: &CStr) -> Result<usize, Errno> {
+    call(nr::KEYCTL, [1, text(name), 0, 0, 0, 0])
+}
+
+pub(crate) fn set_key_permissions(key: usize, permissions: u32) -> Result<(), Errno> {
+    done(call(nr::KEYCTL, [5, key, permissions as usize, 0, 0, 0]))
+}
+
+pub(crate) fn accept(listener: Fd) -> Result<Fd, Errno> {
+    fd(call(nr::ACCEPT4, [listener.0 as usize, 0, 0, O_CLOEXEC as usize, 0, 0]))
+}
+
+/// struct msghdr of a 64-bit kernel.
+#[repr(C)]
+struct Message {
+    name: usize,
+    name_size: usize,
+    vectors: *const [usize; 2],
+    vector_count: usize,
+    control: *const u64,
+    control_size: usize,
+    flags: usize,
+}
+
+/// Sends one byte, and with it a descriptor where one is given. A peer that is gone is EPIPE, not SIGPIPE.
+pub(crate) fn send_turn(socket: Fd, with: Option<Fd>) -> Result<(), Errno> {
+    const MSG_NOSIGNAL: usize = 0x4000;
+    let byte = 1u8;
+    let vector = [&raw const byte as usize, 1];
+    // struct cmsghdr: length 20, SOL_SOCKET and SCM_RIGHTS, then the descriptor.
+    let control = [20u64, 1 | 1 << 32, with.map_or(0, |fd| fd.0 as u64)];
+    let message = Message {
+        name: 0,
+        name_size: 0,
+        vectors: &raw const vector,
+        vector_count: 1,
+        control: &raw const control as *const u64,
+        control_size: if with.is_some() { 24 } else { 0 },
+        flags: 0,
+    };
+    done(call(nr::SENDMSG, [socket.0 as usize, &raw const message as usize, MSG_NOSIGNAL, 0, 0, 0]))
+}
+
+/// Receives one packet's byte; 0 is the end of the peer.
+pub(crate) fn receive_turn(socket: Fd) -> Result<usize, Errno> {
+    let mut byte = 0u8;
+    call(nr::RECVFROM, [socket.0 as usize, &raw mut byte as usize, 1, 0, 0, 0])
+}
+
+/// execve(2); returns only with an error.
+pub(crate) fn execve(program: &CStr, args: *const *const c_char, env: *const *const c_char) -> Errno {
+    match call(nr::EXECVE, [text(program), args as usize, env as usize, 0, 0, 0]) {
+        Err(errno) => errno,
+        Ok(_) => Errno::INVAL,
+    }
+}

@@ -1,0 +1,57 @@
+//! x86_64: the entry, the call instruction, the numbers (arch/x86/entry/syscalls/syscall_64.tbl).
+
+core::arch::global_asm!(
+    // Not dumpable is the very first thing: prctl(PR_SET_DUMPABLE, 0) (CVE-2016-9962).
+    ".globl _start",
+    "_start:",
+    "mov eax, 157",
+    "mov edi, 4",
+    "xor esi, esi",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "xor r8d, r8d",
+    "syscall",
+    "xor ebp, ebp",
+    "mov rdi, rsp",
+    "and rsp, -16",
+    "call {start}",
+    "ud2",
+    start = sym crate::start,
+);
+
+/// # Safety
+/// The arguments are what the call with this number takes.
+pub(super) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = args;
+    let answer;
+    // SAFETY: the caller's promise; the kernel changes rax, rcx and r11 only, and memory that the arguments point to.
+    unsafe {
+        core::arch::asm!("syscall", inlateout("rax") number as isize => answer, in("rdi") a, in("rsi") b, in("rdx") c,
+            in("r10") d, in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    answer
+}
+
+pub(crate) const O_DIRECTORY: u32 = 0o200_000;
+pub(crate) const O_NOFOLLOW: u32 = 0o400_000;
+
+#[rustfmt::skip]
+pub(super) mod number {
+    pub(crate) const READ: usize = 0; pub(crate) const WRITE: usize = 1; pub(crate) const CLOSE: usize = 3;
+    pub(crate) const LSEEK: usize = 8; pub(crate) const MMAP: usize = 9; pub(crate) const RT_SIGACTION: usize = 13;
+    pub(crate) const RT_SIGPROCMASK: usize = 14; pub(crate) const RECVFROM: usize = 45; pub(crate) const SENDMSG: usize = 46;
+    pub(crate) const CLONE: usize = 56; pub(crate) const EXECVE: usize = 59; pub(crate) const WAIT4: usize = 61;
+    pub(crate) const GETCWD: usize = 79; pub(crate) const CHDIR: usize = 80; pub(crate) const FCHDIR: usize = 81;
+    pub(crate) const UMASK: usize = 95; pub(crate) const SETSID: usize = 112; pub(crate) const SETGROUPS: usize = 116;
+    pub(crate) const SETRESUID: usize = 117; pub(crate) const SETRESGID: usize = 119; pub(crate) const CAPSET: usize = 126;
+    pub(crate) const PIVOT_ROOT: usize = 155; pub(crate) const PRCTL: usize = 157; pub(crate) const CHROOT: usize = 161;
+    pub(crate) const UMOUNT2: usize = 166; pub(crate) const SETHOSTNAME: usize = 170; pub(crate) const SETDOMAINNAME: usize = 171;
+    pub(crate) const CLOCK_GETTIME: usize = 228; pub(crate) const EXIT_GROUP: usize = 231; pub(crate) const KEYCTL: usize = 250;
+    pub(crate) const MKDIRAT: usize = 258; pub(crate) const MKNODAT: usize = 259; pub(crate) const FCHOWNAT: usize = 260;
+    pub(crate) const SYMLINKAT: usize = 266; pub(crate) const PPOLL: usize = 271; pub(crate) const UNSHARE: usize = 272;
+    pub(crate) const ACCEPT4: usize = 288; pub(crate) const DUP3: usize = 292; pub(crate) const PRLIMIT64: usize = 302;
+    pub(crate) const SETNS: usize = 308; pub(crate) const STATX: usize = 332; pub(crate) const OPEN_TREE: usize = 428;
+    pub(crate) const MOVE_MOUNT: usize = 429; pub(crate) const FSOPEN: usize = 430; pub(crate) const FSCONFIG: usize = 431;
+    pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const FACCESSAT2: usize = 439; pub(crate) const MOUNT_SETATTR: usize = 442;
+}

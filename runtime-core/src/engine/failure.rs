@@ -1,0 +1,95 @@
+//! What went wrong, in words: the step's sentence, the errno or the signal, and what the kernel itself said.
+
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+
+use crate::compile::{LaunchPlan, Step};
+use crate::error::{Error, ErrorKind, FailedStep};
+use crate::wire::page::Recorder;
+use crate::wire::{HostOp, InitOp, Op};
+
+/// The error of a step that the kernel refused.
+pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error {
+    failed(plan, step, &words(step, errno))
+}
+
+/// The error of a step, with a reason in words.
+pub(super) fn failed(plan: &LaunchPlan, step: &Step<'_>, why: &str) -> Error {
+    let message = format!("cannot {}: {why}", step.sentence());
+    let place = FailedStep { number: step.number, of: plan.len() as u32, actor: step.actor() };
+    Error::new(ErrorKind::Step, message).with_step(place).with_origin(step.origin)
+}
+
+/// The error of an init that ended: what the recorder says of its last step, and how it ended.
+pub(super) fn init_ended(plan: &LaunchPlan, recorder: &Recorder, end: Option<WaitStatus>, oom: bool) -> Error {
+    let number = recorder.index().map_or(0, |index| index + 1);
+    let Some(step) = plan.steps().find(|step| step.number == number) else {
+        return Error::new(ErrorKind::Step, format!("init ended before its first step: {}", how(end, oom)));
+    };
+    let errno = recorder.errno.load(Ordering::Acquire) as i32;
+    if errno == 0 {
+        return failed(plan, &step, &how(end, oom));
+    }
+    let bytes: Vec<u8> = recorder.read_note().collect();
+    let note = String::from_utf8_lossy(&bytes).trim().to_owned();
+    let error = refused(plan, &step, Errno::from_raw(errno)).with_note((!note.is_empty()).then_some(note));
+    match recorder.option.load(Ordering::Acquire).checked_sub(1) {
+        Some(option) if !step.origin.is_empty() => error.with_origin(format!("{}/options/{option}", step.origin)),
+        _ => error,
+    }
+}
+
+/// How init ended, where it could not say so itself.
+fn how(end: Option<WaitStatus>, oom: bool) -> String {
+    match end {
+        _ if oom => "container init was OOM-killed (memory limit too low?)".to_owned(),
+        Some(WaitStatus::Signaled(_, signal, _)) => format!("init was killed by {}", name(signal)),
+        Some(WaitStatus::Exited(_, code)) => format!("init exited with {code}"),
+        _ => "init ended".to_owned(),
+    }
+}
+
+fn name(signal: Signal) -> &'static str {
+    signal.as_str()
+}
+
+/// The reason in words. Engines map some of these texts to exit codes 126 and 127 (FEATURES.md table 3.b), so those are
+/// kept for the program, and for nothing else.
+fn words(step: &Step<'_>, errno: Errno) -> String {
+    match &step.op {
+        Op::Init(InitOp::FindProgram { name, .. }) => {
+            let program = name.bytes().escape_ascii();
+            let has_slash = name.bytes().contains(&b'/');
+            match errno {
+                Errno::ENOENT if !has_slash => format!("exec: \"{program}\": executable file not found in $PATH"),
+                Errno::ENOENT => format!("exec: \"{program}\": stat {program}: no such file or directory"),
+                errno => format!("exec: \"{program}\": {}", lower(errno)),
+            }
+        }
+        Op::Init(InitOp::Execute { args, .. }) => {
+            let program = args.iter().next().map(|first| first.bytes().escape_ascii().to_string()).unwrap_or_default();
+            format!("exec {program}: {}", lower(errno))
+        }
+        Op::Init(InitOp::VerifyDirectory { .. }) if errno == Errno::ENOENT => {
+            "current working directory is outside of container mount namespace root -- possible container breakout \
+             detected"
+                .to_owned()
+        }
+        Op::Init(InitOp::Mount { .. }) if errno == Errno::ELOOP => "must be mounted on ordinary directory".to_owned(),
+        Op::Init(InitOp::Mount { .. }) if errno == Errno::ENODEV => "unknown filesystem type (ENODEV)".to_owned(),
+        Op::Init(InitOp::TakeNull { .. }) if errno == Errno::EINVAL => "it is not the null device".to_owned(),
+        Op::Init(InitOp::BindDevice { .. }) if errno == Errno::EINVAL => "the host's is another device".to_owned(),
+        Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
+        _ if errno == Errno::ENOENT => "does not exist (ENOENT)".to_owned(),
+        _ if errno == Errno::ETIMEDOUT => "it took too long".to_owned(),
+        _ => errno.desc().to_owned(),
+    }
+}
+
+/// As Go and so runc writes it: engines compare with small letters.
+fn lower(errno: Errno) -> String {
+    errno.desc().to_lowercase()
+}

@@ -1,0 +1,190 @@
+//! The host's ops, each performed.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::stat::Mode;
+
+use super::failure;
+use super::walk::Walk;
+use crate::compile::{Acts, Step};
+use crate::error::{Error, Result};
+use crate::host::cgroup::Cgroup;
+use crate::host::process::Identity;
+use crate::host::state::{CgroupRecord, START};
+use crate::sys::page::errno_of;
+use crate::sys::{bpf, process};
+use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
+
+impl Walk<'_> {
+    /// Performs one step of the host's.
+    pub(super) fn host_step(&mut self, step: &Step<'_>, op: &HostOp<'_>) -> Result<()> {
+        let done = match *op {
+            // The caller claimed it, to be sure of the id before anything else.
+            HostOp::ClaimId { .. } => Ok(()),
+            HostOp::CheckRootfs { path } => check_directory(path),
+            HostOp::CreateCgroup { root, path } => return self.create_cgroup(step, root, path),
+            HostOp::FilterDevices { program } => self.filter_devices(program),
+            HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
+            HostOp::ListenForStart { slot } => self.listen(slot),
+            HostOp::SpawnInit { spaces, into_cgroup } => self.spawn(spaces, into_cgroup),
+            HostOp::WriteIdMaps { ref uids, ref gids, deny_setgroups } => self.write_maps(uids, gids, deny_setgroups),
+            HostOp::LimitInit { resource, soft, hard, .. } => {
+                self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
+            }
+            HostOp::RecordState {} => return self.record_state(step),
+            HostOp::WritePidFile { path } => self.pid().and_then(|pid| write_pid(Path::new(os(path)), pid)),
+        };
+        done.map_err(|errno| failure::refused(self.plan, step, errno))
+    }
+
+    fn pid(&self) -> nix::Result<u32> {
+        self.init.as_ref().map(|init| init.process.pid).ok_or(Errno::ESRCH)
+    }
+
+    /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.
+    fn create_cgroup(&mut self, step: &Step<'_>, root: Text<'_>, path: Text<'_>) -> Result<()> {
+        let refused = |errno| failure::refused(self.plan, step, errno);
+        let relative = os(path).as_bytes();
+        let slashes = relative.iter().take_while(|byte| **byte == b'/').count();
+        let full = Path::new(os(root)).join(OsStr::from_bytes(&relative[slashes..]));
+        let before = match Cgroup::open(&full) {
+            Ok(cgroup) => Some(cgroup),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(refused(errno)),
+        };
+        if let Some(cgroup) = &before {
+            let count = cgroup.processes().map_err(refused)?.len();
+            if count != 0 {
+                let why = format!("container's cgroup is not empty: {count} process(es) found");
+                return Err(failure::failed(self.plan, step, &why));
+            }
+            if cgroup.is_frozen().map_err(refused)? {
+                return Err(failure::failed(self.plan, step, "container's cgroup unexpectedly frozen"));
+            }
+        }
+        let own = before.is_none();
+        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
+        self.state.save(&self.record)?;
+        let cgroup = match before {
+            Some(cgroup) => cgroup,
+            None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
+        };
+        let inode = cgroup.inode().map_err(refused)?;
+        if let Some(record) = &mut self.record.cgroup {
+            record.inode = Some(inode);
+        }
+        self.cgroup = Some(cgroup);
+        Ok(())
+    }
+
+    fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {
+        let cgroup = self.cgroup.as_ref().ok_or(Errno::ENOENT)?;
+        let program = bpf::load_cgroup_device(program)?;
+        bpf::attach_cgroup_device(cgroup.fd(), program.as_fd())
+    }
+
+    fn open_namespace(&mut self, step: &Step<'_>, ns: Ns, path: Text<'_>, slot: Slot) -> Result<()> {
+        let refused = |errno| failure::refused(self.plan, step, errno);
+        let fd = open(os(path), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(refused)?;
+        match process::namespace_type(fd.as_fd()) {
+            Ok(kind) if kind == ns.flag() => self.fill(slot, fd).map_err(refused),
+            Ok(kind) => {
+                let is = Ns::ALL.iter().find(|ns| ns.flag() == kind).map_or("another", |ns| ns.name());
+                Err(failure::failed(self.plan, step, &format!("it is a namespace of type {is}")))
+            }
+            Err(_) => Err(failure::failed(self.plan, step, "it is no namespace")),
+        }
+    }
+
+    /// Puts a descriptor into an inherited slot: they are numbered from 1, in the plan's order.
+    fn fill(&mut self, slot: Slot, fd: OwnedFd) -> nix::Result<()> {
+        self.slots.push(fd);
+        if usize::from(slot.0) == self.slots.len() { Ok(()) } else { Err(Errno::EBADSLT) }
+    }
+
+    fn listen(&mut self, slot: Slot) -> nix::Result<()> {
+        let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+        bind(listener.as_raw_fd(), &start_address(&self.state)?)?;
+        listen(&listener, Backlog::new(1)?)?;
+        self.fill(slot, listener)
+    }
+
+    /// setgroups is denied first: without a privilege the kernel takes a gid map only then (user_namespaces(7)).
+    fn write_maps(&self, uids: &List<'_, IdMap>, gids: &List<'_, IdMap>, deny_setgroups: bool) -> nix::Result<()> {
+        let pid = self.pid()?;
+        if deny_setgroups {
+            write_proc(pid, "setgroups", "deny")?;
+        }
+        write_proc(pid, "uid_map", &lines(uids))?;
+        write_proc(pid, "gid_map", &lines(gids))
+    }
+
+    /// From here on the container can be found, started and deleted.
+    fn record_state(&mut self, step: &Step<'_>) -> Result<()> {
+        let identity = self.pid().and_then(Identity::of).map_err(|errno| failure::refused(self.plan, step, errno))?;
+        self.record.init = Some(identity);
+        if self.acts == Acts::Create {
+            self.state.save_plan(self.plan.as_bytes())?;
+        }
+        self.state.save(&self.record)
+    }
+}
+
+/// The address of the start socket: through the descriptor of its directory, so that no path is too long.
+pub(super) fn start_address(state: &crate::host::state::StateDir) -> nix::Result<UnixAddr> {
+    let directory = state.fd().as_raw_fd();
+    UnixAddr::new(format!("/proc/self/fd/{directory}/{START}").as_str())
+}
+
+fn os<'a>(text: Text<'a>) -> &'a OsStr {
+    OsStr::from_bytes(CStr::to_bytes(text.0))
+}
+
+fn check_directory(path: Text<'_>) -> nix::Result<()> {
+    let kind = std::fs::metadata(os(path)).map_err(errno_of)?.file_type();
+    if kind.is_dir() { Ok(()) } else { Err(Errno::ENOTDIR) }
+}
+
+fn lines(maps: &List<'_, IdMap>) -> String {
+    maps.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count)).collect()
+}
+
+/// One write: the kernel takes a map in one or not at all.
+fn write_proc(pid: u32, name: &str, text: &str) -> nix::Result<()> {
+    let file = OpenOptions::new().write(true).open(format!("/proc/{pid}/{name}"));
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(errno_of)
+}
+
+/// Under another name first: a reader sees the whole pid or no file.
+fn write_pid(path: &Path, pid: u32) -> nix::Result<()> {
+    let name = path.file_name().ok_or(Errno::EISDIR)?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    let new = path.with_file_name(hidden);
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new);
+    let renamed = written
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+        .and_then(|()| std::fs::rename(&new, path));
+    renamed.map_err(|error| {
+        // What could not be put in its place is of no use.
+        let _ = std::fs::remove_file(&new);
+        errno_of(error)
+    })
+}
+
+impl Error {
+    /// Adds what could not be undone after the failure.
+    pub(super) fn and_left(self, what: &str) -> Self {
+        let note = self.note().map_or_else(String::new, |note| format!("{note}; "));
+        self.with_note(Some(format!("{note}left behind for `delete --force`: {what}")))
+    }
+}

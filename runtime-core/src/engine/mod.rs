@@ -1,0 +1,16 @@
+//! The host's walk over a plan: its steps performed, init's awaited, all of it undone where one fails.
+
+#[cfg(feature = "failpoints")]
+mod failpoint;
+mod failure;
+mod host;
+mod program;
+mod spawn;
+pub(crate) mod start;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod walk;
+
+pub(crate) use program::Program;
+pub(crate) use walk::{Launched, Launching, walk};

@@ -1,0 +1,58 @@
+//! The second act from the host's side: connect to the waiting init, become its host, and see it become the program.
+
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socket};
+
+use super::failure;
+use super::host::start_address;
+use super::turn::{Received, Turn};
+use super::walk::executed;
+use crate::compile::LaunchPlan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::state::StateDir;
+use crate::sys::page::Page;
+
+/// Starts the container whose state directory is locked and whose init was seen waiting.
+pub(crate) fn start(state: &StateDir) -> Result<()> {
+    let plan = state.plan().and_then(LaunchPlan::from_bytes).ok_or_else(|| {
+        let path = state.path().join("plan");
+        Error::new(ErrorKind::Host, format!("cannot read {}: it is no plan of this version", path.display()))
+    })?;
+    let turn = connect_to_init(state).map_err(|errno| match errno {
+        Errno::ECONNREFUSED | Errno::ENOENT => {
+            Error::new(ErrorKind::WrongStatus, "container init does not wait for start")
+        }
+        errno => host_error("connect to init", errno),
+    })?;
+    #[cfg(feature = "failpoints")]
+    super::failpoint::started(&plan);
+    let page = match turn.receive() {
+        Ok(Received::Turn(Some(page))) => {
+            Page::received(page).map_err(|errno| host_error("map the recorder", errno))?
+        }
+        Ok(_) => return Err(Error::new(ErrorKind::Step, "init ended while it waited for start")),
+        Err(errno) => return Err(host_error("hear from init", errno)),
+    };
+    #[cfg(feature = "failpoints")]
+    super::failpoint::watch(page.recorder(), turn.as_fd());
+    match turn.receive() {
+        Ok(_) if executed(&plan, &page) => {
+            state.remove_start();
+            Ok(())
+        }
+        Ok(_) => Err(failure::init_ended(&plan, page.recorder(), None, false)),
+        Err(errno) => Err(host_error("hear from init", errno)),
+    }
+}
+
+fn connect_to_init(state: &StateDir) -> nix::Result<Turn> {
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    connect(socket.as_raw_fd(), &start_address(state)?)?;
+    Turn::new(socket)
+}
+
+fn host_error(what: &str, errno: Errno) -> Error {
+    Error::new(ErrorKind::Host, format!("cannot {what}: {}", errno.desc()))
+}

@@ -1,0 +1,137 @@
+//! Ops without compile/: plans written by hand, performed on this kernel. They need root, and say so where they are not.
+
+use std::ffi::CStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Launching, Program, walk};
+use crate::compile::{Acts, LaunchPlan};
+use crate::error::Result;
+use crate::host::process::wait_for_end;
+use crate::host::state::{Record, StateDir, VERSION};
+use crate::id::Id;
+use crate::lifecycle::Stdio;
+use crate::sys::process::try_wait;
+use crate::wire::{self, HostOp, InitOp, List, Op, Slot, Spaces, Text};
+
+fn plan(ops: &[Op<'_>]) -> LaunchPlan {
+    let mut bytes = Vec::new();
+    wire::begin(&mut bytes);
+    ops.iter().for_each(|op| wire::append(&mut bytes, "/here", op));
+    LaunchPlan::from_bytes(bytes).unwrap()
+}
+
+const SPAWN: Op<'_> = Op::Host(HostOp::SpawnInit { spaces: Spaces(0), into_cgroup: false });
+const RECORD: Op<'_> = Op::Host(HostOp::RecordState {});
+
+fn find(path: &'static CStr, text: &[Text<'static>]) -> LaunchPlan {
+    plan(&[
+        SPAWN,
+        Op::Init(InitOp::Harden {}),
+        Op::Init(InitOp::ResetSignals {}),
+        Op::Init(InitOp::CloseOthers {}),
+        Op::Init(InitOp::FindProgram { name: Text(path), candidates: List::new(text) }),
+        RECORD,
+        Op::Init(InitOp::Execute { args: List::new(text), env: List::new(&[]), home: None }),
+    ])
+}
+
+fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path::PathBuf) {
+    let root = std::env::temp_dir().join(format!("planc-ops-{}-{name}", std::process::id()));
+    let id = Id::new(name).unwrap();
+    let state = StateDir::claim(&root, &id).unwrap();
+    let record = Record {
+        version: VERSION,
+        id: name.to_owned(),
+        oci_version: "1.3.0".to_owned(),
+        bundle: root.clone(),
+        rootfs: root.clone(),
+        annotations: Default::default(),
+        created: String::new(),
+        owner: 0,
+        cgroup: None,
+        init: None,
+    };
+    let program = Program::default();
+    let stdio = Stdio::default();
+    let launching = Launching { plan, acts: Acts::Run, program: &program, stdio: &stdio, state, record, timed: true };
+    (walk(launching), root)
+}
+
+#[test]
+fn init_becomes_the_program() {
+    let (launched, root) = perform("true", &find(c"true", &[Text(c"/bin/true")]));
+    let launched = launched.unwrap();
+    assert!(wait_for_end(&launched.process.pidfd, Duration::from_secs(5)).unwrap());
+    let status = try_wait(&launched.process.pidfd).unwrap();
+    assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+    assert_eq!(launched.times.len(), 7);
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_missing_program_fails_at_its_step_and_leaves_nothing() {
+    let (launched, root) = perform("missing", &find(c"nowhere", &[Text(c"/nowhere")]));
+    let error = launched.err().unwrap();
+    assert!(error.to_string().contains("executable file not found in $PATH"), "{error}");
+    assert_eq!(error.step().map(|step| step.number), Some(5));
+    assert_eq!(error.origin(), Some("/here"));
+    assert!(fs::read_dir(&root).unwrap().next().is_none());
+    fs::remove_dir(root).unwrap();
+}
+
+#[test]
+fn a_program_that_may_not_be_executed_is_told_from_a_missing_one() {
+    let path = Path::new("/tmp/planc-ops-not-executable");
+    fs::write(path, "").unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    let name = c"/tmp/planc-ops-not-executable";
+    let (launched, root) = perform("plain", &find(name, &[Text(name)]));
+    let error = launched.err().unwrap();
+    assert!(error.to_string().contains("permission denied"), "{error}");
+    fs::remove_file(path).unwrap();
+    fs::remove_dir(root).unwrap();
+}
+
+#[test]
+fn an_init_that_is_killed_reports_the_step_it_was_at() {
+    // Nobody connects, so init stays at the step until it is killed.
+    let plan = plan(&[
+        Op::Host(HostOp::ListenForStart { slot: Slot(1) }),
+        SPAWN,
+        Op::Init(InitOp::CloseOthers {}),
+        Op::Init(InitOp::OutliveRuntime {}),
+        Op::Init(InitOp::Limit { name: Text(c"RLIMIT_CPU"), resource: 0, soft: 0, hard: 0 }),
+        Op::Init(InitOp::AwaitStart { listener: Slot(1) }),
+        RECORD,
+    ]);
+    let killer = std::thread::spawn(|| {
+        for _ in 0..500 {
+            std::thread::sleep(Duration::from_millis(10));
+            if let Some(pid) = waiting_init() {
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+                return;
+            }
+        }
+    });
+    let (launched, root) = perform("killed", &plan);
+    killer.join().unwrap();
+    let error = launched.err().unwrap();
+    assert!(error.to_string().contains("cannot wait for start: init was killed by SIGKILL"), "{error}");
+    fs::remove_dir(root).unwrap();
+}
+
+/// The child of this process that executes init and sleeps in accept.
+fn waiting_init() -> Option<i32> {
+    let own = std::process::id();
+    procfs::process::all_processes().ok()?.flatten().find_map(|process| {
+        let stat = process.stat().ok()?;
+        let exe = fs::read_link(format!("/proc/{}/exe", process.pid)).ok()?;
+        let wchan = fs::read_to_string(format!("/proc/{}/wchan", process.pid)).unwrap_or_default();
+        let accepts = wchan.is_empty() || wchan == "0" || wchan.contains("accept") || wchan.contains("wait_for");
+        let init = exe.to_string_lossy().starts_with("/memfd:planc:init");
+        (stat.ppid == own as i32 && init && stat.state == 'S' && accepts).then_some(process.pid)
+    })
+}

@@ -1,0 +1,292 @@
+//! The walk: the host's steps one by one, "your turn" to init wherever the actor changes, and back again where it fails.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::wait::WaitStatus;
+use nix::time::{ClockId, clock_gettime};
+
+use super::failure;
+use super::program::Program;
+use super::spawn::{self, Birth};
+use super::turn::{self, Received, Turn};
+use crate::compile::{Acts, LaunchPlan, Step};
+use crate::error::{Error, Result};
+use crate::host::cgroup::Cgroup;
+use crate::host::process::{has_ended, wait_for_end};
+use crate::host::state::{Record, StateDir};
+use crate::lifecycle::{Process, Stdio};
+use crate::sys::page::Page;
+use crate::sys::process::{pidfd_open, pidfd_send_signal, reap, try_wait};
+use crate::wire::page::TIMES;
+use crate::wire::{InitOp, Op};
+
+/// How long a killed init may take to end, and its cgroup to empty.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// What a plan is performed with.
+pub(crate) struct Launching<'a> {
+    pub(crate) plan: &'a LaunchPlan,
+    pub(crate) acts: Acts,
+    pub(crate) program: &'a Program,
+    pub(crate) stdio: &'a Stdio,
+    /// The container's state directory, already claimed.
+    pub(crate) state: StateDir,
+    pub(crate) record: Record,
+    /// Whether each step's time is kept.
+    pub(crate) timed: bool,
+}
+
+/// What a performed plan leaves.
+pub(crate) struct Launched {
+    pub(crate) process: Process,
+    pub(crate) record: Record,
+    /// Each step's number, and how many nanoseconds it took.
+    pub(crate) times: Vec<(u32, u64)>,
+}
+
+/// The host's side of a launch: what was made so far.
+pub(super) struct Walk<'a> {
+    pub(super) plan: &'a LaunchPlan,
+    pub(super) acts: Acts,
+    program: &'a Program,
+    stdio: &'a Stdio,
+    pub(super) state: StateDir,
+    pub(super) record: Record,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) slots: Vec<OwnedFd>,
+    pub(super) page: Page,
+    pub(super) init: Option<Init>,
+    /// When each host step began, by index; 0 where it is init's.
+    begins: Option<Vec<u64>>,
+}
+
+/// Init, from its birth on.
+pub(super) struct Init {
+    pub(super) process: Process,
+    turn: Turn,
+    /// Whether it has been given the turn.
+    acting: bool,
+}
+
+/// Performs a plan. Where a step fails, everything that was made is undone, and the error is that step's.
+pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
+    let Launching { plan, acts, program, stdio, state, record, timed } = launching;
+    let page = match Page::new(plan.as_bytes()) {
+        Ok(page) => page,
+        Err(errno) => {
+            state.remove()?;
+            let why = format!("cannot make the page that is shared with init: {}", errno.desc());
+            return Err(Error::new(crate::error::ErrorKind::Host, why));
+        }
+    };
+    page.recorder().timed.store(timed.into(), Ordering::Relaxed);
+    #[cfg(feature = "failpoints")]
+    page.recorder().stop.store(super::failpoint::number(), Ordering::Relaxed);
+    let begins = timed.then(Vec::new);
+    let mut walk =
+        Walk { plan, acts, program, stdio, state, record, cgroup: None, slots: Vec::new(), page, init: None, begins };
+    match walk.perform() {
+        Ok(process) => {
+            let times = walk.times();
+            Ok(Launched { process, record: walk.record, times })
+        }
+        Err(error) => Err(walk.undo(error)),
+    }
+}
+
+impl Walk<'_> {
+    /// Every step up to the end of the acts that are asked for.
+    fn perform(&mut self) -> Result<Process> {
+        let plan = self.plan;
+        for step in plan.steps() {
+            match &step.op {
+                Op::Host(op) => {
+                    self.await_init()?;
+                    self.begin();
+                    #[cfg(feature = "failpoints")]
+                    super::failpoint::at(step.number);
+                    self.host_step(&step, op)?;
+                }
+                Op::Init(op) => {
+                    self.give_turn(&step)?;
+                    if let Some(begins) = &mut self.begins {
+                        begins.push(0);
+                    }
+                    if self.acts == Acts::Create && matches!(op, InitOp::AwaitStart { .. }) {
+                        break;
+                    }
+                }
+            }
+        }
+        if self.acts == Acts::Run {
+            self.await_exec()?;
+        }
+        let init = self.init.take().ok_or_else(|| Error::new(crate::error::ErrorKind::Host, "the plan has no init"))?;
+        Ok(init.process)
+    }
+
+    fn begin(&mut self) {
+        if let Some(begins) = &mut self.begins {
+            begins.push(monotonic());
+        }
+    }
+
+    /// Init's steps are next: it is told so, unless it acts already.
+    fn give_turn(&mut self, step: &Step<'_>) -> Result<()> {
+        let Some(init) = &mut self.init else { return Err(failure::refused(self.plan, step, Errno::ESRCH)) };
+        if !std::mem::replace(&mut init.acting, true)
+            && let Err(errno) = init.turn.give()
+        {
+            log::debug!("init did not take its turn: {}", errno.desc());
+            return Err(self.diagnose());
+        }
+        Ok(())
+    }
+
+    /// The host's steps are next: init's must be done. After a refork, init is another process than before.
+    fn await_init(&mut self) -> Result<()> {
+        let Some(init) = self.init.as_mut().filter(|init| init.acting) else { return Ok(()) };
+        init.acting = false;
+        #[cfg(feature = "failpoints")]
+        super::failpoint::watch(self.page.recorder(), init.turn.as_fd());
+        match init.turn.receive() {
+            Ok(Received::Turn(_)) => self.follow(),
+            Ok(Received::End) => Err(self.diagnose()),
+            Err(errno) => Err(self.overdue(errno)),
+        }
+    }
+
+    /// Where init was born again: its new pid and pidfd, and its first process collected.
+    fn follow(&mut self) -> Result<()> {
+        let Some(init) = &mut self.init else { return Ok(()) };
+        let pid = self.page.recorder().pid.load(Ordering::Acquire);
+        if pid != 0 && pid != init.process.pid {
+            // It is this process's child, so nobody else can have its pid until it is waited for.
+            let pidfd = pidfd_open(pid).map_err(|errno| {
+                let why = format!("cannot open a pidfd of init: {}", errno.desc());
+                Error::new(crate::error::ErrorKind::Host, why)
+            })?;
+            reap(&init.process.pidfd);
+            init.process = Process { pid, pidfd };
+        }
+        Ok(())
+    }
+
+    /// Both acts in one go: the end of init's turn socket is its execve, or its end.
+    fn await_exec(&mut self) -> Result<()> {
+        let Some(init) = &self.init else { return Ok(()) };
+        #[cfg(feature = "failpoints")]
+        super::failpoint::watch(self.page.recorder(), init.turn.as_fd());
+        match init.turn.receive() {
+            Ok(_) if executed(self.plan, &self.page) => self.follow(),
+            Ok(_) => Err(self.diagnose()),
+            Err(errno) => Err(self.overdue(errno)),
+        }
+    }
+
+    /// Spawns init as the plan says.
+    pub(super) fn spawn(&mut self, spaces: crate::wire::Spaces, into_cgroup: bool) -> nix::Result<()> {
+        let first = self.plan.steps().position(|step| matches!(step.op, Op::Init(_))).ok_or(Errno::EINVAL)?;
+        let recorder = self.page.recorder();
+        recorder.slots.store(self.slots.len() as u32, Ordering::Relaxed);
+        recorder.first.store(first as u32, Ordering::Relaxed);
+        let (turn, end) = turn::pair()?;
+        let (pid, pidfd) = spawn::spawn(&Birth {
+            spaces,
+            cgroup: self.cgroup.as_ref().filter(|_| into_cgroup).map(Cgroup::fd),
+            program: self.program.get()?,
+            stdio: self.stdio,
+            turn: end.as_fd(),
+            page: self.page.fd(),
+            slots: &self.slots,
+        })?;
+        self.slots.clear();
+        self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true });
+        Ok(())
+    }
+
+    /// The error of an init that ended, or that did not take its turn.
+    fn diagnose(&mut self) -> Error {
+        if let Err(error) = self.follow() {
+            return error;
+        }
+        let end = self.init.as_ref().and_then(|init| end_of(&init.process.pidfd));
+        let killed = matches!(end, Some(WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _)));
+        let oom = killed && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
+        failure::init_ended(self.plan, self.page.recorder(), end, oom)
+    }
+
+    /// The error of an init whose turn did not end in time.
+    fn overdue(&self, errno: Errno) -> Error {
+        let index = self.page.recorder().index();
+        match self.plan.steps().find(|step| Some(step.number) == index.map(|index| index + 1)) {
+            Some(step) => failure::refused(self.plan, &step, errno),
+            None => Error::new(crate::error::ErrorKind::Host, format!("no word from init: {}", errno.desc())),
+        }
+    }
+
+    /// Undoes what was made, the last first; init's steps die with its namespaces. The error stays the step's own: what
+    /// cannot be undone is left in the journal for a delete.
+    fn undo(mut self, error: Error) -> Error {
+        if let Some(init) = self.init.take() {
+            // It may have ended already.
+            let _ = pidfd_send_signal(init.process.pidfd.as_fd(), libc::SIGKILL);
+            if wait_for_end(&init.process.pidfd, END_LIMIT).unwrap_or(false) {
+                try_wait(&init.process.pidfd);
+            }
+        }
+        self.cgroup = None;
+        let removed = self
+            .record
+            .cgroup
+            .as_ref()
+            .filter(|cgroup| cgroup.own)
+            .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
+        match removed {
+            Ok(()) => match self.state.remove() {
+                Ok(()) => error,
+                Err(left) => error.and_left(&left.to_string()),
+            },
+            Err(errno) => error.and_left(&format!("its cgroup: {}", errno.desc())),
+        }
+    }
+
+    /// How long each step took: until the next one began.
+    fn times(&self) -> Vec<(u32, u64)> {
+        let Some(begins) = &self.begins else { return Vec::new() };
+        let end = monotonic();
+        let recorder = self.page.recorder();
+        let begin = |index: usize| match begins.get(index) {
+            Some(0) => recorder.times.get(index).map_or(0, |time| time.load(Ordering::Relaxed)),
+            Some(begin) => *begin,
+            None => 0,
+        };
+        (0..begins.len().min(TIMES))
+            .map(|index| {
+                let next = Some(begin(index + 1)).filter(|next| *next != 0).unwrap_or(end);
+                (index as u32 + 1, next.saturating_sub(begin(index)))
+            })
+            .collect()
+    }
+}
+
+/// Whether init has become the program: it was at its last step, and that step did not fail.
+pub(super) fn executed(plan: &LaunchPlan, page: &Page) -> bool {
+    let recorder = page.recorder();
+    let last = plan.steps().filter(|step| matches!(step.op, Op::Init(InitOp::Execute { .. }))).last();
+    let at = recorder.index().map(|index| index + 1);
+    recorder.errno.load(Ordering::Acquire) == 0 && last.is_some_and(|last| at == Some(last.number))
+}
+
+/// How a child ended that has closed its descriptors, or is about to end.
+fn end_of(pidfd: &OwnedFd) -> Option<WaitStatus> {
+    wait_for_end(pidfd, END_LIMIT).ok()?;
+    has_ended(pidfd).ok()?.then(|| try_wait(pidfd)).flatten()
+}
+
+fn monotonic() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
+}

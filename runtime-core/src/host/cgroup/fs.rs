@@ -1,0 +1,188 @@
+//! A cgroup as a directory that is held open; every file of it is reached from there, by one component.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::sys::page::errno_of;
+
+/// An open cgroup.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    dir: OwnedFd,
+}
+
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW);
+
+impl Cgroup {
+    /// Opens the cgroup at `path`.
+    pub(crate) fn open(path: &Path) -> nix::Result<Self> {
+        nix::fcntl::open(path, DIRECTORY, Mode::empty()).map(|dir| Self { dir })
+    }
+
+    /// Makes the cgroup at `path`, with its missing parents; EEXIST where it is there.
+    pub(crate) fn make(path: &Path) -> nix::Result<Self> {
+        let mode = Mode::from_bits_truncate(0o755);
+        match nix::unistd::mkdir(path, mode) {
+            Err(Errno::ENOENT) => {
+                let parent = path.parent().ok_or(Errno::ENOENT)?;
+                std::fs::create_dir_all(parent).map_err(errno_of)?;
+                nix::unistd::mkdir(path, mode)?;
+            }
+            made => made?,
+        }
+        Self::open(path)
+    }
+
+    /// The directory, for clone3 and bpf(2).
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Its inode number, which no later cgroup of the same name has.
+    pub(crate) fn inode(&self) -> nix::Result<u64> {
+        Ok(fstat(&self.dir)?.st_ino)
+    }
+
+    /// The pids of all processes in it and below it.
+    pub(crate) fn processes(&self) -> nix::Result<Vec<u32>> {
+        let mut pids = Vec::new();
+        collect(&self.dir, &mut pids)?;
+        Ok(pids)
+    }
+
+    /// Whether it is frozen: `frozen 1` in cgroup.events.
+    pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
+        Ok(self.read("cgroup.events")?.lines().any(|line| line == "frozen 1"))
+    }
+
+    /// How many of its processes the kernel killed for want of memory; 0 where it has no memory controller.
+    pub(crate) fn oom_kills(&self) -> u64 {
+        let events = self.read("memory.events").unwrap_or_default();
+        events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+    }
+
+    /// Kills every process in it and below it at once, whatever they fork meanwhile.
+    pub(crate) fn kill(&self) -> nix::Result<()> {
+        let file = openat(&self.dir, "cgroup.kill", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        File::from(file).write_all(b"1").map_err(errno_of)
+    }
+
+    /// Waits until no process is left in it or below it; ETIMEDOUT at the deadline.
+    pub(crate) fn wait_until_empty(&self, limit: Duration) -> nix::Result<()> {
+        let deadline = Instant::now() + limit;
+        let events = openat(&self.dir, "cgroup.events", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let events = File::from(events);
+        loop {
+            let mut buffer = [0; 256];
+            let count = events.read_at(&mut buffer, 0).map_err(errno_of)?;
+            if buffer[..count].split(|byte| *byte == b'\n').any(|line| line == b"populated 0") {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Errno::ETIMEDOUT);
+            }
+            // The kernel announces a change of the file by POLLPRI.
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Removes the cgroups below this one, the deepest first.
+    pub(crate) fn remove_children(&self) -> nix::Result<()> {
+        remove_below(&self.dir)
+    }
+
+    fn read(&self, name: &str) -> nix::Result<String> {
+        let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text).map_err(errno_of)?;
+        Ok(text)
+    }
+}
+
+/// Removes a cgroup that no process is in. One that is gone is as good. The kernel may still be busy with the last
+/// process's end for a moment after it said that nothing is in it.
+fn rmdir(path: &Path, deadline: Instant) -> nix::Result<()> {
+    loop {
+        match unlinkat(nix::fcntl::AT_FDCWD, path, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::EBUSY) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+impl Cgroup {
+    /// Kills what runs in the cgroup at `path`, waits for its end, and removes it with what is below it.
+    pub(crate) fn destroy(path: &Path, limit: Duration) -> nix::Result<()> {
+        let cgroup = match Self::open(path) {
+            Err(Errno::ENOENT) => return Ok(()),
+            opened => opened?,
+        };
+        cgroup.kill()?;
+        cgroup.wait_until_empty(limit)?;
+        cgroup.remove_children()?;
+        rmdir(path, Instant::now() + limit)
+    }
+}
+
+/// The names of the cgroups directly below one.
+fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(openat(dir, ".", DIRECTORY, Mode::empty())?)?.iter() {
+        let name = entry?.file_name().to_owned();
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        let status = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        if status.is_ok_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFDIR) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn remove_below(dir: &OwnedFd) -> nix::Result<()> {
+    for name in children(dir)? {
+        match openat(dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
+            Ok(child) => remove_below(&child)?,
+            Err(Errno::ENOENT) => continue,
+            Err(errno) => return Err(errno),
+        }
+        match unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn collect(dir: &OwnedFd, pids: &mut Vec<u32>) -> nix::Result<()> {
+    let file = openat(dir, "cgroup.procs", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut text = String::new();
+    File::from(file).read_to_string(&mut text).map_err(errno_of)?;
+    pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+    for name in children(dir)? {
+        match openat(dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
+            Ok(child) => collect(&child, pids)?,
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Who init is, beyond its pid: the time it started at, and the boot it started in.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
+
+use crate::sys::process::pidfd_open;
+
+/// A process that cannot be mistaken for one that gets its pid later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity {
+    /// Its pid in the pid namespace of whoever made the container.
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks after boot: field 22 of /proc/PID/stat (proc(5)).
+    pub(crate) start_time: u64,
+    /// The boot it started in: /proc/sys/kernel/random/boot_id.
+    pub(crate) boot_id: String,
+}
+
+impl Identity {
+    /// The identity of a process that runs now.
+    pub(crate) fn of(pid: u32) -> nix::Result<Self> {
+        let start_time = stat(pid)?.1;
+        Ok(Self { pid, start_time, boot_id: boot_id()? })
+    }
+
+    /// Its pidfd, where the process still runs; a zombie does not.
+    pub(crate) fn find(&self) -> nix::Result<Option<OwnedFd>> {
+        if boot_id()? != self.boot_id {
+            return Ok(None);
+        }
+        let pidfd = match pidfd_open(self.pid) {
+            Err(Errno::ESRCH) => return Ok(None),
+            opened => opened?,
+        };
+        // Read after the pidfd was opened: so what is read is about the process that the pidfd refers to, or newer.
+        let same = match stat(self.pid) {
+            Ok((state, start_time)) => start_time == self.start_time && !matches!(state, b'Z' | b'X'),
+            Err(Errno::ENOENT | Errno::ESRCH) => false,
+            Err(errno) => return Err(errno),
+        };
+        Ok((same && !has_ended(&pidfd)?).then_some(pidfd))
+    }
+}
+
+/// Whether the process of a pidfd has ended.
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> nix::Result<bool> {
+    Ok(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)? > 0)
+}
+
+/// Waits until the process of a pidfd has ended; `false` at the deadline.
+pub(crate) fn wait_for_end(pidfd: &OwnedFd, limit: std::time::Duration) -> nix::Result<bool> {
+    let deadline = std::time::Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout) {
+            Err(Errno::EINTR) => {}
+            ready => return ready.map(|count| count > 0),
+        }
+    }
+}
+
+/// The state and the start time of a process.
+fn stat(pid: u32) -> nix::Result<(u8, u64)> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).map_err(crate::sys::page::errno_of)?;
+    parse_stat(&text).ok_or(Errno::EPROTO)
+}
+
+/// The name stands in parentheses and may hold anything, a parenthesis and a newline too: so the last one counts.
+fn parse_stat(text: &[u8]) -> Option<(u8, u64)> {
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    // The state is field 3.
+    Some((state, fields.nth(22 - 4)?.parse().ok()?))
+}
+
+fn boot_id() -> nix::Result<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(crate::sys::page::errno_of)?;
+    Ok(text.trim_ascii().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_of_a_process_with_a_hostile_name() {
+        let text = b"42 (a) R 1\n (b) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 0 0";
+        assert_eq!(parse_stat(text), Some((b'S', 98765)));
+        assert_eq!(parse_stat(b"42 (a) S 1"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn this_process_is_found_and_another_start_time_is_not() {
+        let mut identity = Identity::of(std::process::id()).unwrap();
+        assert!(identity.find().unwrap().is_some());
+        identity.start_time += 1;
+        assert!(identity.find().unwrap().is_none());
+        identity.start_time -= 1;
+        identity.boot_id.push('x');
+        assert!(identity.find().unwrap().is_none());
+    }
+}

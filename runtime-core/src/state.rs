@@ -1,0 +1,118 @@
+//! A container's state as it is shown (runtime-spec runtime.md#state): what was recorded, and what is observed now.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::cgroup::Cgroup;
+use crate::host::state::{Record, START};
+use crate::lifecycle::Process;
+
+/// A container's status. Observed, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Being made, or what a killed create left.
+    Creating,
+    /// Init waits for start.
+    Created,
+    /// The user's program runs.
+    Running,
+    /// It runs, but its cgroup is frozen.
+    Paused,
+    /// Init is gone.
+    Stopped,
+}
+
+impl Status {
+    /// Its word in the state.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A container's state, as `planc state` prints it: what runtime.md#state asks for, and what runc adds.
+///
+/// Not `oci_spec::runtime::State`: it has no `paused`, and neither `rootfs`, `created` nor `owner`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The version of the runtime-spec that the state complies with.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// Init's pid in the caller's pid namespace; 0 when stopped.
+    pub pid: u32,
+    /// What it does.
+    pub status: Status,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The root filesystem's directory.
+    pub rootfs: PathBuf,
+    /// When it was created, RFC 3339 in UTC with nanoseconds.
+    pub created: String,
+    /// The annotations of config.json.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The name of the user who made it, empty where it has none.
+    pub owner: String,
+}
+
+impl State {
+    /// The state of a container with this record, seen now.
+    pub(crate) fn of(record: &Record, status: Status) -> Self {
+        let pid = record.init.as_ref().filter(|_| status != Status::Stopped).map_or(0, |init| init.pid);
+        let owner = nix::unistd::User::from_uid(record.owner.into()).ok().flatten();
+        Self {
+            oci_version: record.oci_version.clone(),
+            id: record.id.clone(),
+            pid,
+            status,
+            bundle: record.bundle.clone(),
+            rootfs: record.rootfs.clone(),
+            created: record.created.clone(),
+            annotations: record.annotations.clone(),
+            owner: owner.map_or_else(String::new, |user| user.name),
+        }
+    }
+}
+
+/// What the container does now, and its init where that runs.
+pub(crate) fn observe(record: &Record, directory: &std::path::Path) -> Result<(Status, Option<Process>)> {
+    let Some(identity) = &record.init else { return Ok((Status::Creating, None)) };
+    let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot look for init: {}", errno.desc()));
+    let Some(pidfd) = identity.find().map_err(failed)? else { return Ok((Status::Stopped, None)) };
+    let process = Process { pid: identity.pid, pidfd };
+    let frozen = match &record.cgroup {
+        None => false,
+        Some(cgroup) => match Cgroup::open(&cgroup.path).and_then(|cgroup| cgroup.is_frozen()) {
+            Err(Errno::ENOENT) => false,
+            frozen => frozen.map_err(failed)?,
+        },
+    };
+    let status = if frozen {
+        Status::Paused
+    } else if is_init(identity.pid).unwrap_or_else(|| directory.join(START).exists()) {
+        Status::Created
+    } else {
+        Status::Running
+    };
+    Ok((status, Some(process)))
+}
+
+/// Whether a process still executes the init program; `None` where that may not be seen.
+fn is_init(pid: u32) -> Option<bool> {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let name = program.as_os_str().as_encoded_bytes();
+    // The memfd, or the file of the detached tmpfs where executable memfds are forbidden.
+    Some(name.starts_with(b"/memfd:planc:init") || name == b"/init (deleted)" || name == b"/init")
+}

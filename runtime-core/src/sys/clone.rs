@@ -1,0 +1,159 @@
+//! The birth of init: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
+
+use std::ffi::{CStr, c_char};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use super::call::syscall;
+
+/// One descriptor of the child: its number here, and the number it shall have there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) from: RawFd,
+    pub(crate) to: RawFd,
+}
+
+/// What the child needs between clone and exec, and where it says why exec failed.
+struct Birth<'a> {
+    moves: &'a [Move],
+    program: RawFd,
+    args: *const *const c_char,
+    env: *const *const c_char,
+    errno: i32,
+}
+
+/// Clones a child that executes `program` at once, with exactly these descriptors under their new numbers (and those
+/// that are not close-on-exec). All signals are to be blocked in the calling thread: the child inherits that.
+///
+/// Returns its pid and pidfd once it has executed. `moves` is performed in order: see `engine::spawn::order`.
+pub(crate) fn spawn(
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    program: RawFd,
+    args: &[&CStr],
+    moves: &[Move],
+) -> nix::Result<(u32, OwnedFd)> {
+    const STACK: usize = 16 * 1024;
+    let mut stack = vec![0u128; STACK / size_of::<u128>()];
+    let mut pointers: Vec<*const c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    let env = [std::ptr::null()];
+    let mut birth = Birth { moves, program, args: pointers.as_ptr(), env: env.as_ptr(), errno: 0 };
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain integers, for which zero is a value.
+    let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
+    clone.flags = flags
+        | (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64
+        | CLONE_CLEAR_SIGHAND
+        | cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
+    clone.pidfd = &raw mut pidfd as u64;
+    clone.exit_signal = libc::SIGCHLD as u64;
+    clone.stack = stack.as_mut_ptr() as u64;
+    clone.stack_size = STACK as u64;
+    clone.cgroup = cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64);
+    // SAFETY: `clone`, `stack` and `birth` live until the child has executed or ended, since CLONE_VFORK suspends this
+    // thread that long; `born` performs system calls only.
+    let answer = unsafe { clone3(&raw const clone, &raw mut birth) };
+    if answer < 0 {
+        return Err(Errno::from_raw(-answer as i32));
+    }
+    // SAFETY: the kernel stored a new descriptor here (CLONE_PIDFD), which nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // SAFETY: the child wrote it, if at all, before this thread went on.
+    match unsafe { (&raw const birth.errno).read_volatile() } {
+        0 => Ok((answer as u32, pidfd)),
+        errno => {
+            super::process::reap(&pidfd);
+            Err(Errno::from_raw(errno))
+        }
+    }
+}
+
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the child does. It shares this process's memory and has its own stack and descriptors.
+extern "C" fn born(birth: *mut Birth<'_>) -> ! {
+    // SAFETY: the parent is suspended and keeps `birth` alive.
+    let birth = unsafe { &mut *birth };
+    let mut answer = 0;
+    for Move { from, to } in birth.moves {
+        // SAFETY: dup3 and fcntl take numbers only.
+        answer = unsafe {
+            if from == to {
+                syscall(libc::SYS_fcntl, [*from as usize, libc::F_SETFD as usize, 0, 0, 0])
+            } else {
+                syscall(libc::SYS_dup3, [*from as usize, *to as usize, 0, 0, 0])
+            }
+        };
+        if answer < 0 {
+            break;
+        }
+    }
+    if answer >= 0 {
+        let empty = c"".as_ptr() as usize;
+        let (args, env) = (birth.args as usize, birth.env as usize);
+        // SAFETY: the pointers are of strings and null-terminated arrays that the parent keeps alive.
+        answer = unsafe {
+            let flags = libc::AT_EMPTY_PATH as usize;
+            syscall(libc::SYS_execveat, [birth.program as usize, empty, args, env, flags])
+        };
+    }
+    birth.errno = -answer as i32;
+    loop {
+        // SAFETY: takes a number only.
+        unsafe { syscall(libc::SYS_exit, [127, 0, 0, 0, 0]) };
+    }
+}
+
+/// clone3(2) with a stack of the child's own, on which it calls [`born`].
+///
+/// # Safety
+/// `args` asks for CLONE_VM, CLONE_VFORK and a 16-byte aligned stack; both pointers are valid.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone3(args: *const libc::clone_args, birth: *mut Birth<'_>) -> isize {
+    let answer;
+    // SAFETY: the child never returns from `born`; the parent goes on behind the label with all its registers.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => answer,
+            in("rdi") args, in("rsi") size_of::<libc::clone_args>(), in("r12") birth, in("r13") born as *const (),
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    answer
+}
+
+/// clone3(2) with a stack of the child's own, on which it calls [`born`].
+///
+/// # Safety
+/// `args` asks for CLONE_VM, CLONE_VFORK and a 16-byte aligned stack; both pointers are valid.
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone3(args: *const libc::clone_args, birth: *mut Birth<'_>) -> isize {
+    let answer;
+    // SAFETY: the child never returns from `born`; the parent goes on behind the label with all its registers.
+    unsafe {
+        core::arch::asm!(
+            "svc #0",
+            "cbnz x0, 2f",
+            "mov x29, #0",
+            "mov x0, x20",
+            "blr x21",
+            "brk #1",
+            "2:",
+            in("x8") libc::SYS_clone3,
+            inlateout("x0") args => answer,
+            in("x1") size_of::<libc::clone_args>(), in("x20") birth, in("x21") born as *const (),
+        );
+    }
+    answer
+}

@@ -1,0 +1,9 @@
+//! The only room with `unsafe`: one system call, or one mapping, a function.
+#![allow(unsafe_code, reason = "this is the room for it")]
+
+pub(crate) mod bpf;
+mod call;
+pub(crate) mod clone;
+pub(crate) mod mount;
+pub(crate) mod page;
+pub(crate) mod process;

@@ -1,0 +1,47 @@
+//! A detached filesystem: what stands in for an executable memfd where those are forbidden.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+const FSOPEN_CLOEXEC: u32 = 1;
+const FSMOUNT_CLOEXEC: u32 = 1;
+const FSCONFIG_CMD_CREATE: u32 = 6;
+const MOUNT_ATTR_RDONLY: u64 = 1;
+
+/// A new tmpfs that is attached nowhere: a descriptor of its root directory.
+pub(crate) fn detached_tmpfs() -> nix::Result<OwnedFd> {
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: the string has a NUL; the answer is a new descriptor, or -1.
+    let fs = owned(unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC) })?;
+    // SAFETY: the command takes neither key nor value.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), FSCONFIG_CMD_CREATE, none, none, 0) })?;
+    // SAFETY: takes numbers only.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })
+}
+
+/// Makes the mount of a descriptor read-only.
+pub(crate) fn set_read_only(mount: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: mount_attr is plain integers, for which zero is a value.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = MOUNT_ATTR_RDONLY;
+    let empty: &CStr = c"";
+    // SAFETY: the string has a NUL, and the attributes outlive the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            empty.as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
+fn owned(answer: libc::c_long) -> nix::Result<OwnedFd> {
+    // SAFETY: where it is no error, it is a new descriptor that nobody else owns.
+    Errno::result(answer).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}

@@ -1,0 +1,58 @@
+//! Processes by descriptor: pidfds, their waiting, their limits.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+/// pidfd_open(2)
+pub(crate) fn pidfd_open(pid: u32) -> nix::Result<OwnedFd> {
+    // SAFETY: takes numbers only; the answer is a new descriptor.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: nobody else owns the new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// pidfd_send_signal(2)
+pub(crate) fn pidfd_send_signal(process: BorrowedFd<'_>, signal: i32) -> nix::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo means "as kill(2)".
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, none, 0) };
+    Errno::result(answer).map(drop)
+}
+
+/// Collects a child that ended, without waiting; `None` where it runs or is no child of this process.
+pub(crate) fn try_wait(process: &OwnedFd) -> Option<WaitStatus> {
+    match waitid(Id::PIDFd(process.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+        Ok(WaitStatus::StillAlive) | Err(_) => None,
+        Ok(status) => Some(status),
+    }
+}
+
+/// Waits for a child that is about to end.
+pub(crate) fn reap(process: &OwnedFd) -> Option<WaitStatus> {
+    waitid(Id::PIDFd(process.as_fd()), WaitPidFlag::WEXITED).ok()
+}
+
+/// prlimit(2) of another process.
+pub(crate) fn set_limit(pid: u32, resource: u32, soft: u64, hard: u64) -> nix::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let old = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: `limit` outlives the call, and the old one is not asked for.
+    let answer = unsafe { libc::syscall(libc::SYS_prlimit64, pid as libc::pid_t, resource, &raw const limit, old) };
+    Errno::result(answer).map(drop)
+}
+
+/// The kind of namespace a descriptor is, as a CLONE_NEW* flag: ioctl NS_GET_NSTYPE (ioctl_ns(2)).
+pub(crate) fn namespace_type(namespace: BorrowedFd<'_>) -> nix::Result<u32> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: the request takes no argument.
+    let answer = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE as _) };
+    Errno::result(answer).map(|kind| kind as u32)
+}
+
+/// Takes ownership of descriptors that the kernel has just made for a received message; the last one is returned.
+pub(crate) fn own(received: &[std::os::fd::RawFd]) -> Option<OwnedFd> {
+    // SAFETY: recvmsg made these numbers, and this is the only place that takes them.
+    received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).next_back()
+}
