@@ -10,6 +10,7 @@ mod facts;
 mod id;
 mod lifecycle;
 pub mod spec;
+mod sys;
 
 pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step};
 pub use error::{Error, ErrorKind, FailedStep, Result};
