@@ -89,7 +89,7 @@ impl CgroupFacts {
         let mount = PathBuf::from(mount);
         let beside = mount.join(Path::new(own.trim_start_matches('/')).parent().unwrap_or(Path::new("")));
         let delegated = access(&beside, AccessFlags::W_OK).is_ok();
-        let controllers = read(&mount.join("cgroup.controllers"))?;
+        let controllers = read(mount.join("cgroup.controllers"))?;
         let controllers = controllers.split_ascii_whitespace().map(str::to_owned).collect();
         Ok(Some(Self { mount, own: own.to_owned(), delegated, controllers }))
     }

@@ -243,12 +243,9 @@ pub struct Container {
 
 impl Container {
     fn at(directory: PathBuf, id: &str) -> Result<Self> {
-        let record = match state::read(&directory)? {
-            Some(record) => record,
-            None => {
-                let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
-                return Err(Error::new(ErrorKind::Host, why));
-            }
+        let Some(record) = state::read(&directory)? else {
+            let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
+            return Err(Error::new(ErrorKind::Host, why));
         };
         Ok(Self { record, directory, process: None, times: Vec::new() })
     }
