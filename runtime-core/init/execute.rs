@@ -23,10 +23,7 @@ unsafe impl Sync for Home {}
 static HOME: Home = Home(UnsafeCell::new([0; HOME_MAX]));
 
 /// Calls `with` with the numbers of a list as a slice.
-pub(crate) fn with_numbers(
-    list: &List<'_, u32>,
-    with: impl FnOnce(&[u32]) -> Result<(), Errno>,
-) -> Result<(), Errno> {
+pub(crate) fn with_numbers(list: &List<'_, u32>, with: impl FnOnce(&[u32]) -> Result<(), Errno>) -> Result<(), Errno> {
     // SAFETY: one thread, and no other borrow of the table lives while a step runs; u32 needs less alignment.
     let room = unsafe { core::slice::from_raw_parts_mut(TABLE.0.get().cast::<u32>(), POINTERS) };
     for (to, from) in room.iter_mut().zip(list.iter()) {

@@ -44,8 +44,10 @@ pub(crate) struct Slots {
     attached: [AtomicBool; Slot::COUNT],
 }
 
-static SLOTS: Slots =
-    Slots { fds: [const { AtomicI32::new(0) }; Slot::COUNT], attached: [const { AtomicBool::new(false) }; Slot::COUNT] };
+static SLOTS: Slots = Slots {
+    fds: [const { AtomicI32::new(0) }; Slot::COUNT],
+    attached: [const { AtomicBool::new(false) }; Slot::COUNT],
+};
 
 impl Slots {
     /// The descriptor in a slot.
@@ -74,9 +76,10 @@ impl Slots {
 unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
     // SAFETY: the host executes init with two arguments, so argv[1] is a string; the kernel keeps the stack.
     let base = unsafe { CStr::from_ptr(stack.add(2).read()) };
-    let base = base.to_bytes().iter().fold(0u32, |n, digit| {
-        n.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0')))
-    });
+    let base = base
+        .to_bytes()
+        .iter()
+        .fold(0u32, |n, digit| n.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0'))));
     let Some((recorder, plan)) = map(base) else { sys::exit(1) };
     for number in 0..recorder.slots.load(Ordering::Relaxed) {
         let slot = Slot((number as u16).wrapping_add(1));

@@ -38,7 +38,8 @@ fn set(mount: Fd, flags: u32, attributes: &Attributes, propagation: &List<'_, Pr
 /// A tmpfs over the root directory: no path leads to it, the working directory does, and follows it into a copy of
 /// this mount namespace.
 pub(crate) fn make_stage(init: &Init) -> Result<(), Errno> {
-    let stage = new_filesystem(init, c"tmpfs", |fs| sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0))?;
+    let stage =
+        new_filesystem(init, c"tmpfs", |fs| sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0))?;
     let stage = mount_of(stage, NOSUID | NODEV)?;
     sys::mkdirat(stage, STAGE_ROOT, 0o755)?;
     sys::move_mount(stage, Fd::CWD, c"/")?;
@@ -107,11 +108,7 @@ pub(crate) fn attach_rootfs(
 }
 
 /// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.
-fn new_filesystem(
-    init: &Init,
-    fstype: &CStr,
-    configure: impl FnOnce(Fd) -> Result<(), Errno>,
-) -> Result<Fd, Errno> {
+fn new_filesystem(init: &Init, fstype: &CStr, configure: impl FnOnce(Fd) -> Result<(), Errno>) -> Result<Fd, Errno> {
     let fs = sys::fsopen(fstype)?;
     let made = configure(fs).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
     if let Err(errno) = made {
@@ -174,19 +171,14 @@ pub(crate) fn mount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
 }
 
 /// A procfs of another pid namespace than init's.
-// KERNEL(6.17): fsconfig "pidns" says which. Before, a short-lived child born there makes the mount and leaves it in the
+// KERNEL(6.18): fsconfig "pidns" says which. Before, a short-lived child born there makes the mount and leaves it in the
 // descriptor table that it shares; docs/decisions/shared-pid-namespace.md says what a neighbour can see of it.
-fn mount_for(
-    init: &Init,
-    pid: Fd,
-    op: &InitOp<'_>,
-    make: impl FnOnce() -> Result<Fd, Errno>,
-) -> Result<Fd, Errno> {
+fn mount_for(init: &Init, pid: Fd, op: &InitOp<'_>, make: impl FnOnce() -> Result<Fd, Errno>) -> Result<Fd, Errno> {
     let InitOp::Mount { fstype, source, params, attributes, .. } = op else { return Err(Errno::INVAL) };
     let fs = sys::fsopen(fstype.0)?;
     if sys::fsconfig(fs, FSCONFIG_SET_FD, Some(c"pidns"), None, pid.0).is_ok() {
-        let made = parameters(init, fs, *source, params)
-            .and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
+        let made =
+            parameters(init, fs, *source, params).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
         if let Err(errno) = made {
             note_log(init, fs);
             return Err(errno);

@@ -185,7 +185,9 @@ fn make_directories(base: Fd, path: &CStr, links: Links) -> Result<Fd, Errno> {
         end += component.len();
         let name = Name::<256>::new(component)?;
         if !matches!(component, b"" | b".") {
-            let next = if made { Err(Errno::NOENT) } else {
+            let next = if made {
+                Err(Errno::NOENT)
+            } else {
                 let prefix = Name::<PATH_MAX>::new(bytes.get(..end).unwrap_or_default())?;
                 find(base, prefix.text()?, links, O_DIRECTORY)
             };
