@@ -13,13 +13,13 @@ use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
 use crate::compile::{Acts, LaunchPlan, Step};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::{has_ended, wait_for_end};
 use crate::host::state::{Record, StateDir};
 use crate::lifecycle::{Process, Stdio};
 use crate::sys::page::Page;
-use crate::sys::process::{pidfd_open, pidfd_send_signal, reap, try_wait};
+use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wait};
 use crate::wire::page::TIMES;
 use crate::wire::{InitOp, Op};
 
@@ -79,7 +79,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         Err(errno) => {
             state.remove()?;
             let why = format!("cannot make the page that is shared with init: {}", errno.desc());
-            return Err(Error::new(crate::error::ErrorKind::Host, why));
+            return Err(Error::new(ErrorKind::Host, why));
         }
     };
     page.recorder().timed.store(timed.into(), Ordering::Relaxed);
@@ -124,7 +124,7 @@ impl Walk<'_> {
         if self.acts == Acts::Run {
             self.await_exec()?;
         }
-        let init = self.init.take().ok_or_else(|| Error::new(crate::error::ErrorKind::Host, "the plan has no init"))?;
+        let init = self.init.take().ok_or_else(|| Error::new(ErrorKind::Host, "the plan has no init"))?;
         Ok(init.process)
     }
 
@@ -164,11 +164,12 @@ impl Walk<'_> {
         let Some(init) = &mut self.init else { return Ok(()) };
         let pid = self.page.recorder().pid.load(Ordering::Acquire);
         if pid != 0 && pid != init.process.pid {
-            // It is this process's child, so nobody else can have its pid until it is waited for.
-            let pidfd = pidfd_open(pid).map_err(|errno| {
-                let why = format!("cannot open a pidfd of init: {}", errno.desc());
-                Error::new(crate::error::ErrorKind::Host, why)
-            })?;
+            let failed =
+                |errno: Errno| Error::new(ErrorKind::Host, format!("cannot open a pidfd of init: {}", errno.desc()));
+            let pidfd = pidfd_open(pid).map_err(failed)?;
+            // What is on the page is data. A child of this process keeps its pid until it is waited for; of any other
+            // process there is nothing to wait for (ECHILD).
+            is_child(&pidfd).map_err(failed)?;
             reap(&init.process.pidfd);
             init.process = Process { pid, pidfd };
         }
@@ -224,7 +225,7 @@ impl Walk<'_> {
         let index = self.page.recorder().index();
         match self.plan.steps().find(|step| Some(step.number) == index.map(|index| index + 1)) {
             Some(step) => failure::refused(self.plan, &step, errno),
-            None => Error::new(crate::error::ErrorKind::Host, format!("no word from init: {}", errno.desc())),
+            None => Error::new(ErrorKind::Host, format!("no word from init: {}", errno.desc())),
         }
     }
 

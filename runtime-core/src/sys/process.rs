@@ -29,6 +29,12 @@ pub(crate) fn try_wait(process: &OwnedFd) -> Option<WaitStatus> {
     }
 }
 
+/// Fails with ECHILD where the process is no child of this one. Nothing is collected.
+pub(crate) fn is_child(process: &OwnedFd) -> nix::Result<()> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::PIDFd(process.as_fd()), flags).map(drop)
+}
+
 /// Waits for a child that is about to end.
 pub(crate) fn reap(process: &OwnedFd) -> Option<WaitStatus> {
     waitid(Id::PIDFd(process.as_fd()), WaitPidFlag::WEXITED).ok()
