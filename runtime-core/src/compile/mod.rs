@@ -1,17 +1,39 @@
 //! ROOM 2, pure: config.json, this host's facts and the caller's options in, a plan out.
 
-#[allow(dead_code, reason = "LaunchPlan::create calls it once its chapters are in")]
-pub(crate) mod device_filter;
-mod plan;
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod capabilities;
+mod cgroup;
+mod check;
+mod device_filter;
+mod devices;
+mod idmap;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod plan;
+mod process;
+mod program;
+mod rlimits;
+mod rootfs;
+mod sysctl;
+mod text;
+mod verify;
+
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Linux, Process, Spec};
 
 pub use plan::{LaunchPlan, Step};
+pub(crate) use text::below;
 
-use crate::facts::Facts;
+use self::idmap::IdMaps;
+use self::namespaces::Namespaces;
+use self::plan::Draft;
+use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
+use crate::wire::Propagation;
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,12 +114,112 @@ pub struct Launch<'a> {
     pub acts: Acts,
 }
 
+/// What is to be launched, and what was decided about it before the first step.
+struct Request<'a> {
+    spec: &'a Spec,
+    process: &'a Process,
+    linux: &'a Linux,
+    facts: &'a Facts,
+    launch: &'a Launch<'a>,
+    spaces: Namespaces,
+    ids: IdMaps,
+    host_cgroups: &'a CgroupFacts,
+    cgroup: Option<CString>,
+    rootfs: CString,
+    propagation: Option<Propagation>,
+}
+
+/// The oldest kernel that has all that a plan is made of: cgroup.kill, mount_setattr(2), openat2(2), clone3(2).
+const OLDEST_KERNEL: (u32, u32) = (5, 14);
+
+impl<'a> Request<'a> {
+    fn read(spec: &'a Spec, facts: &'a Facts, launch: &'a Launch<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
+        if facts.kernel < OLDEST_KERNEL {
+            let ((major, minor), (least, of)) = (facts.kernel, OLDEST_KERNEL);
+            let why = format!("the kernel is Linux {major}.{minor}, at least {least}.{of} is needed");
+            return Err(Invalid::unsupported("", why));
+        }
+        check::absolute("bundle", launch.bundle)?;
+        check::absolute("state directory", launch.state_dir)?;
+        let process = process::of(spec)?;
+        let rootfs = rootfs::path(spec.root().as_ref(), launch.bundle)?;
+        let linux = spec.linux().as_ref().ok_or_else(|| {
+            Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
+        })?;
+        check::supported(spec, process, linux)?;
+        let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
+        let ids = IdMaps::read(linux, &spaces, facts)?;
+        let host_cgroups = cgroup::hierarchy(facts)?;
+        let cgroup = cgroup::path(linux, host_cgroups, launch.id)?;
+        let propagation = rootfs::propagation(linux)?;
+        Ok(Self { spec, process, linux, facts, launch, spaces, ids, host_cgroups, cgroup, rootfs, propagation })
+    }
+}
+
 impl LaunchPlan {
     /// Compiles the plan of a new container. Pure: the same arguments always give the same plan.
     ///
     /// # Errors
     /// The first thing in config.json that cannot be had, with its place.
-    pub fn create(_spec: &Spec, _facts: &Facts, _launch: &Launch<'_>) -> Result<Self, Invalid> {
-        Ok(plan::Draft::default().finish())
+    pub fn create(spec: &Spec, facts: &Facts, launch: &Launch<'_>) -> Result<Self, Invalid> {
+        let mut draft = Draft::default();
+        let plan = &mut draft;
+
+        // Read all of it first: what cannot be is said before any step is written.
+        let request = &Request::read(spec, facts, launch, plan)?;
+        let mounts = mounts::Mounts::read(request, plan)?;
+        let devices = devices::Devices::read(request)?;
+        let covered = rootfs::Covered::read(request.linux)?;
+        let sysctls = sysctl::Sysctls::read(request)?;
+        let names = process::Names::read(spec, &request.spaces)?;
+        let limits = rlimits::Limits::read(request.process.rlimits().as_ref())?;
+        let sets = capabilities::Sets::read(request, plan);
+        let user = process::User::read(request)?;
+        let program = program::Program::read(request.process)?;
+        let pid_file = process::pid_file(launch.options.pid_file.as_deref())?;
+
+        // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
+        rootfs::claim(request, plan)?;
+        cgroup::make(request, plan)?;
+        namespaces::open(request, plan);
+        let listener = process::listen(request, plan)?;
+        namespaces::spawn(request, plan);
+
+        // Isolate: init sheds what it was born with, and enters its namespaces.
+        process::harden(plan);
+        namespaces::enter(request, &mounts, plan);
+
+        // Furnish: the container's filesystem is put together, becomes the root, and is closed.
+        rootfs::attach(request, plan);
+        let attached = mounts::attach(&mounts, plan)?;
+        devices::furnish(request, &devices, &attached, plan);
+        mounts::set_read_only(&attached, plan);
+        let taken = rootfs::take(&covered, plan)?;
+        let proc = sysctl::open(request, &sysctls, plan)?;
+        rootfs::switch(request, plan);
+        namespaces::enter_pid(request, plan);
+        rootfs::cover(&covered, &taken, plan)?;
+        sysctl::write(&sysctls, proc, plan);
+        names.set(plan);
+        program.enter_directory(plan);
+        rootfs::protect(request, plan);
+
+        // Confine: init gives up what the program shall not have.
+        rlimits::set(request, &limits, plan);
+        process::join_keyring(request, plan)?;
+        capabilities::bound(&sets, plan);
+        user.set(plan);
+        capabilities::set(&sets, plan);
+        user.set_umask(request, plan);
+        process::gain_no_privileges(request, plan);
+        program.find(user.uid(), plan);
+        process::record(pid_file.as_ref(), plan);
+
+        // Act two, run.
+        process::await_start(listener, plan);
+        rlimits::lower(&limits, plan);
+        program.execute(plan);
+
+        Ok(draft.finish())
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::wire::{self, Actor, Op, Sink, Steps};
+use super::Invalid;
+use crate::wire::{self, Actor, HostOp, InitOp, Op, Sink, Slot, Steps};
 
 impl Sink for Vec<u8> {
     fn write(&mut self, bytes: &[u8]) {
@@ -15,20 +16,36 @@ impl Sink for Vec<u8> {
 pub(super) struct Draft {
     bytes: Vec<u8>,
     warnings: Vec<String>,
+    slots: u16,
 }
 
 impl Default for Draft {
     fn default() -> Self {
         let mut bytes = Vec::with_capacity(8192);
         wire::begin(&mut bytes);
-        Self { bytes, warnings: Vec::new() }
+        Self { bytes, warnings: Vec::new(), slots: 0 }
     }
 }
 
 impl Draft {
-    /// Appends a step; `origin` is the JSON pointer that asks for it, or empty.
-    pub(super) fn step(&mut self, origin: &str, op: Op<'_>) {
-        wire::append(&mut self.bytes, origin, &op);
+    /// Appends a step of the host; `origin` is the JSON pointer that asks for it, or empty.
+    pub(super) fn host(&mut self, origin: &str, op: HostOp<'_>) {
+        wire::append(&mut self.bytes, origin, &Op::Host(op));
+    }
+
+    /// Appends a step of init; `origin` is the JSON pointer that asks for it, or empty.
+    pub(super) fn init(&mut self, origin: &str, op: InitOp<'_>) {
+        wire::append(&mut self.bytes, origin, &Op::Init(op));
+    }
+
+    /// The next slot. Those that the host fills are asked for first, so that the inherited ones are 1, 2, 3 …
+    pub(super) fn slot(&mut self) -> Result<Slot, Invalid> {
+        self.slots += 1;
+        if usize::from(self.slots) < Slot::COUNT {
+            Ok(Slot(self.slots))
+        } else {
+            Err(Invalid::new("", format!("more than {} descriptors would have to be kept open", Slot::COUNT)))
+        }
     }
 
     /// Adds what the caller should be told although it goes on.

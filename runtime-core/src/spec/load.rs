@@ -1,161 +1,163 @@
-//! config.json read once and parsed: at once where it is as the types want it, and in a second, slower pass where
-//! something in it must be named, or loosened as the runtime-spec asks.
+//! config.json, read once and parsed: fast where it is what oci-spec takes, with diagnosis where it is not.
 
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Capability, Spec};
-use serde_json::Value;
-use serde_path_to_error::{Path as ErrorPath, Segment};
+use oci_spec::runtime::Spec;
 
-use super::{VERSION, limits};
+use super::{check, loosen};
 use crate::compile::Invalid;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Loads `bundle`/config.json: what it says, and what was ignored in it.
+/// The longest config.json that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+/// Loads `bundle`/config.json (runtime-spec bundle.md), and what was ignored in it with a warning.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is none; [`ErrorKind::InvalidSpec`] with the place in it that is wrong.
+/// [`ErrorKind::NotFound`] where there is none; [`ErrorKind::InvalidSpec`] with the JSON pointer where it is not one
+/// that the runtime-spec allows, or is a link, not a regular file, or longer than 16 MiB.
 pub fn load(bundle: &Path) -> Result<(Spec, Vec<String>)> {
-    let path = bundle.join("config.json");
-    let invalid = |why: String| Error::new(ErrorKind::InvalidSpec, format!("cannot read {}: {why}", path.display()));
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path);
-    let file = opened.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            let text = format!("JSON specification file config.json not found in {}", bundle.display());
-            Error::new(ErrorKind::NotFound, text)
-        }
-        _ => invalid(error.to_string()),
-    })?;
-    let about = file.metadata().map_err(|error| invalid(error.to_string()))?;
-    if !about.is_file() {
-        return Err(invalid("it is no regular file".to_owned()));
-    }
-    let mut bytes = Vec::with_capacity(about.len() as usize + 1);
-    file.take(limits::FILE + 1).read_to_end(&mut bytes).map_err(|error| invalid(error.to_string()))?;
-    if bytes.len() as u64 > limits::FILE {
-        return Err(invalid(format!("it has more than {} bytes", limits::FILE)));
-    }
-    Ok(parse(&bytes)?)
+    Ok(parse(&read(&bundle.join("config.json"))?)?)
 }
 
-/// Parses a config.json: what it says, and what was ignored in it. Pure.
+/// Never through a link, and once: what is checked is what is performed.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let invalid = |why: String| Error::new(ErrorKind::InvalidSpec, format!("{}: {why}", path.display()));
+    let failed = |error: std::io::Error| match error.raw_os_error() {
+        Some(libc::ENOENT) => Error::new(ErrorKind::NotFound, "JSON specification file config.json not found"),
+        Some(libc::ELOOP) => invalid("it is a symbolic link".to_owned()),
+        _ => Error::new(ErrorKind::Host, format!("cannot read {}: {error}", path.display())),
+    };
+    // A fifo without a writer must not keep the open waiting.
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(invalid("it is not a regular file".to_owned()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().min(LONGEST) as usize + 1);
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(invalid(format!("it is longer than {LONGEST} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Parses a config.json. What the runtime-spec wants ignored with a warning is ignored, and told.
 ///
 /// # Errors
-/// The first thing in it that is wrong, with its place.
+/// What is not JSON, or not what the runtime-spec allows, with its place.
 pub fn parse(bytes: &[u8]) -> std::result::Result<(Spec, Vec<String>), Invalid> {
-    let plain = bytes.len() < limits::UNCHECKED && !contains(bytes, b"\\u0000");
-    let (spec, warnings) = match serde_json::from_slice::<Spec>(bytes) {
-        Ok(spec) if plain => (spec, Vec::new()),
-        _ => slowly(bytes)?,
+    let mut warnings = Vec::new();
+    let text = Text::of(bytes);
+    if text.depth > DEEPEST {
+        return Err(Invalid::new("", format!("config.json is nested deeper than {DEEPEST}")));
+    }
+    let spec = match serde_json::from_slice::<Spec>(bytes) {
+        Ok(spec) if text.is_object && !text.has_nul && !has_pids_zero(&spec) => spec,
+        _ => loosen::parse(bytes, &mut warnings)?,
     };
-    check_version(spec.version())?;
+    check::check(&spec)?;
     Ok((spec, warnings))
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+/// serde_json's own limit, which it does not apply to what is ignored.
+const DEEPEST: usize = 128;
+
+/// What is seen of a JSON text without parsing it.
+struct Text {
+    /// serde takes a list for an object too.
+    is_object: bool,
+    depth: usize,
+    /// In a JSON text a NUL can only stand as an escape.
+    has_nul: bool,
 }
 
-/// The second pass: names what is wrong, and leaves out what is only to be warned about.
-fn slowly(bytes: &[u8]) -> std::result::Result<(Spec, Vec<String>), Invalid> {
-    let mut config: Value = serde_json::from_slice(bytes).map_err(|error| invalid("", format!("no JSON: {error}")))?;
-    refuse_nul(&config, &mut String::new())?;
-    limits::check(&config)?;
-    let warnings = loosen_capabilities(&mut config);
-    if warnings.is_empty() {
-        // From the bytes: a key that stands twice is seen there only.
-        let mut from = serde_json::Deserializer::from_slice(bytes);
-        return Ok((named(serde_path_to_error::deserialize(&mut from))?, warnings));
-    }
-    Ok((named(serde_path_to_error::deserialize(config))?, warnings))
-}
-
-fn invalid(origin: impl Into<String>, why: impl Into<String>) -> Invalid {
-    Invalid { origin: origin.into(), why: why.into(), unsupported: false }
-}
-
-fn named(
-    parsed: std::result::Result<Spec, serde_path_to_error::Error<serde_json::Error>>,
-) -> std::result::Result<Spec, Invalid> {
-    parsed.map_err(|error| invalid(pointer(error.path()), error.inner().to_string()))
-}
-
-/// A path as a JSON pointer (RFC 6901).
-fn pointer(path: &ErrorPath) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => push_key(&mut pointer, key),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    pointer
-}
-
-fn push_key(pointer: &mut String, key: &str) {
-    pointer.push('/');
-    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-}
-
-/// The kernel's strings end at a NUL, so one inside would silently change what is asked for.
-fn refuse_nul(value: &Value, at: &mut String) -> std::result::Result<(), Invalid> {
-    let length = at.len();
-    match value {
-        Value::String(text) if text.contains('\0') => return Err(invalid(at.as_str(), "it contains a NUL")),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.push_str(&format!("/{index}"));
-                refuse_nul(item, at)?;
-                at.truncate(length);
-            }
-        }
-        Value::Object(entries) => {
-            for (key, item) in entries {
-                push_key(at, key);
-                if key.contains('\0') {
-                    return Err(invalid(at.as_str(), "its name contains a NUL"));
+impl Text {
+    fn of(bytes: &[u8]) -> Self {
+        let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        let mut text = Self { is_object, depth: 0, has_nul: false };
+        let (mut depth, mut in_string, mut at) = (0usize, false, 0);
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'\\' if in_string => {
+                    text.has_nul |= bytes.get(at + 1..at + 6) == Some(b"u0000");
+                    at += 1;
                 }
-                refuse_nul(item, at)?;
-                at.truncate(length);
+                b'"' => in_string = !in_string,
+                b'{' | b'[' if !in_string => {
+                    depth += 1;
+                    text.depth = text.depth.max(depth);
+                }
+                b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+                _ => {}
             }
+            at += 1;
         }
-        _ => {}
+        text
     }
-    Ok(())
 }
 
-/// Unknown capabilities are warned about and left out (config.md#linux-process).
-fn loosen_capabilities(config: &mut Value) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let sets = config.pointer_mut("/process/capabilities").and_then(Value::as_object_mut);
-    for (set, names) in sets.into_iter().flatten() {
-        let Some(names) = names.as_array_mut() else { continue };
-        names.retain(|name| {
-            let known = !name.is_string() || serde_json::from_value::<Capability>(name.clone()).is_ok();
-            if !known {
-                let name = name.as_str().unwrap_or_default();
-                warnings.push(format!("ignoring unknown capability {name:?} (/process/capabilities/{set})"));
-            }
-            known
-        });
-    }
-    warnings
+/// oci-spec reads `"pids": {}`, which is no limit, as the limit 0.
+fn has_pids_zero(spec: &Spec) -> bool {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    resources.and_then(|resources| resources.pids().as_ref()).is_some_and(|pids| pids.limit() == 0)
 }
 
-/// Any 1.x: a minor version adds, it takes nothing away (config.md#specification-version).
-fn check_version(version: &str) -> std::result::Result<(), Invalid> {
-    let core = version.split(['-', '+']).next().unwrap_or_default();
-    let numbers: Vec<Option<u64>> = core.split('.').map(|number| number.parse().ok()).collect();
-    let why = match numbers.as_slice() {
-        [Some(1), Some(_), Some(_)] => return Ok(()),
-        [Some(_), Some(_), Some(_)] => {
-            format!("version {version:?} is not supported: this runtime implements {VERSION}")
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A directory that is gone when the test is over.
+    struct Scratch(std::path::PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("planc-load-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
         }
-        _ => format!("{version:?} is no version (SemVer 2.0.0)"),
-    };
-    Err(invalid("/ociVersion", why))
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_config_json_may_be() {
+        let bundle = Scratch::new("what");
+        let path = bundle.0.join("config.json");
+        let missing = load(&bundle.0).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert_eq!(missing.message(), "JSON specification file config.json not found");
+
+        fs::create_dir(&path).unwrap();
+        assert_eq!(load(&bundle.0).unwrap_err().kind(), ErrorKind::InvalidSpec);
+        fs::remove_dir(&path).unwrap();
+
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(load(&bundle.0).unwrap_err().message().contains("not a regular file"));
+        fs::remove_file(&path).unwrap();
+
+        let real = bundle.0.join("real.json");
+        fs::write(&real, br#"{"ociVersion": "1.2.0"}"#).unwrap();
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        assert!(load(&bundle.0).unwrap_err().message().contains("symbolic link"));
+        fs::remove_file(&path).unwrap();
+
+        fs::rename(&real, &path).unwrap();
+        let (spec, warnings) = load(&bundle.0).unwrap();
+        assert_eq!((spec.version().as_str(), warnings.len()), ("1.2.0", 0));
+
+        let long = fs::File::create(&path).unwrap();
+        long.set_len(LONGEST + 1).unwrap();
+        assert!(load(&bundle.0).unwrap_err().message().contains("longer than"));
+    }
 }

@@ -1,10 +1,9 @@
 //! ROOM 1: config.json loaded and checked; the default one of `planc spec`.
 
+mod check;
 mod default;
-mod limits;
 mod load;
-#[cfg(test)]
-mod tests;
+mod loosen;
 
 pub use default::default_config;
 pub use load::{load, parse};

@@ -1,0 +1,151 @@
+//! The five capability sets (runtime-spec config.md#linux-process, capabilities(7)): computed once, here.
+
+use std::collections::BTreeSet;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities};
+
+use super::Request;
+use super::plan::Draft;
+use crate::facts::Facts;
+use crate::wire::{Capabilities, InitOp};
+
+const ORIGIN: &str = "/process/capabilities";
+
+/// What the program will hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sets {
+    bounding: u64,
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+    ambient: u64,
+}
+
+impl Sets {
+    /// What config.json asks for and can be had; the rest is told. Nothing configured means none at all.
+    pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Self {
+        let asked = request.process.capabilities().as_ref();
+        let (bounded, held) = grantable(request.facts, request.spaces.has_user());
+        let granted = |asked, grantable: u64, missing: &mut BTreeSet<String>| {
+            let asked = bits(asked);
+            missing.extend(names(asked & !grantable));
+            asked & grantable
+        };
+        let get = |set: fn(&LinuxCapabilities) -> &Option<oci_spec::runtime::Capabilities>| asked.map(set);
+        let mut missing = BTreeSet::new();
+        let bounding = granted(get(LinuxCapabilities::bounding), bounded, &mut missing);
+        let permitted = granted(get(LinuxCapabilities::permitted), held, &mut missing);
+        let effective = granted(get(LinuxCapabilities::effective), held, &mut missing);
+        let inheritable = granted(get(LinuxCapabilities::inheritable), bounded, &mut missing);
+        if !missing.is_empty() {
+            let missing = missing.into_iter().collect::<Vec<_>>().join(" ");
+            plan.warn(format!("ignoring unknown or unavailable capabilities: [{missing}] ({ORIGIN})"));
+        }
+        // capset(2): what is effective must be permitted, and nothing outside the bounding set becomes inheritable.
+        for name in names(effective & !permitted) {
+            plan.warn(format!("{name} is not permitted, and cannot be effective ({ORIGIN}/effective)"));
+        }
+        for name in names(inheritable & !bounding) {
+            plan.warn(format!("{name} is not in the bounding set, and cannot be inheritable ({ORIGIN}/inheritable)"));
+        }
+        let (effective, inheritable) = (effective & permitted, inheritable & bounding);
+        let ambient = bits(get(LinuxCapabilities::ambient));
+        for name in names(ambient & !(permitted & inheritable)) {
+            plan.warn(format!("can't raise ambient capability {name}: it is not both permitted and inheritable"));
+        }
+        Self { bounding, effective, permitted, inheritable, ambient: ambient & permitted & inheritable }
+    }
+}
+
+/// What can be had in the bounding set, and what can be held. A user namespace begins with everything.
+fn grantable(facts: &Facts, has_user: bool) -> (u64, u64) {
+    let known = u64::MAX >> (63 - facts.last_capability.min(63));
+    if has_user { (known, known) } else { (known & facts.bounding, known & facts.effective) }
+}
+
+fn bits(set: Option<&Option<oci_spec::runtime::Capabilities>>) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a sum has no order")]
+    set.and_then(Option::as_ref).into_iter().flat_map(|set| set.iter()).fold(0, |bits, name| bits | 1 << number(*name))
+}
+
+/// The names of a set's capabilities, as config.json has them.
+fn names(set: u64) -> impl Iterator<Item = String> {
+    let in_set = ALL.iter().enumerate().filter(move |(number, _)| set >> number & 1 == 1);
+    in_set.map(|(_, name)| format!("CAP_{name}"))
+}
+
+fn number(capability: Capability) -> usize {
+    ALL.iter().position(|known| *known == capability).unwrap_or(0)
+}
+
+/// Drops from the bounding set what the container must not have.
+pub(super) fn bound(sets: &Sets, plan: &mut Draft) {
+    plan.init("/process/capabilities/bounding", InitOp::Bound { keep: sets.bounding });
+}
+
+/// Sets the other four.
+pub(super) fn set(sets: &Sets, plan: &mut Draft) {
+    let Sets { effective, permitted, inheritable, ambient, .. } = *sets;
+    let sets = Capabilities { effective, permitted, inheritable, ambient };
+    plan.init(ORIGIN, InitOp::SetCapabilities { sets });
+}
+
+/// By number (linux/capability.h).
+const ALL: [Capability; 41] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::DacReadSearch,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::LinuxImmutable,
+    Capability::NetBindService,
+    Capability::NetBroadcast,
+    Capability::NetAdmin,
+    Capability::NetRaw,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
+    Capability::SysAdmin,
+    Capability::SysBoot,
+    Capability::SysNice,
+    Capability::SysResource,
+    Capability::SysTime,
+    Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
+    Capability::Syslog,
+    Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_the_kernels() {
+        // The caps crate keeps its own table.
+        for (index, capability) in ALL.into_iter().enumerate() {
+            let theirs: caps::Capability = format!("CAP_{capability}").parse().unwrap();
+            assert_eq!(usize::from(theirs.index()), index, "{capability}");
+            assert_eq!(number(capability), index);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! The mounts of config.json, in its order: what each of them is made of is decided here, and only attached by init.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use oci_spec::runtime::Mount;
+
+use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, short};
+use super::plan::Draft;
+use super::text::{below, cleaned, listed, path_text, text, utf8};
+use super::{Invalid, Request};
+use crate::wire::{Attributes, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
+
+/// What the container's filesystem is put together from.
+#[derive(Debug)]
+pub(super) struct Mounts {
+    mounts: Vec<Planned>,
+    is_staged: bool,
+}
+
+/// One mount, decided.
+#[derive(Debug)]
+struct Planned {
+    origin: String,
+    what: What,
+    attributes: Attributes,
+    propagation: Vec<Propagation>,
+    /// Where it is attached, from the container's root.
+    path: CString,
+    rule: Target,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A new filesystem.
+    Filesystem {
+        fstype: CString,
+        source: Option<CString>,
+        params: Vec<Data>,
+        /// A read-only tmpfs below which later mounts and devices need their mount points: it is made so at the end.
+        read_only_at_the_end: bool,
+        /// The joined pid namespace that a procfs is to show.
+        pid: Option<Slot>,
+    },
+    /// A copy of something of the host.
+    Copied { source: CString, recursive: bool, recursive_attributes: Attributes },
+}
+
+/// What attaching the mounts left open.
+#[derive(Debug, Default)]
+pub(super) struct Attached {
+    /// The directory mounted at /dev.
+    pub(super) dev: Option<Slot>,
+    /// Whether /dev is somebody else's, with nothing to be made in it.
+    pub(super) dev_is_copied: bool,
+    read_only: Vec<(String, Slot, CString)>,
+}
+
+/// What stands for one mount while it is decided.
+struct Asked<'a> {
+    origin: &'a str,
+    mount: &'a Mount,
+    path: String,
+    options: Options,
+}
+
+/// Filesystems of the kernel's own: superblocks are shared between containers or hold no data, so that `ro` is the
+/// mount's and never the superblock's.
+const OF_THE_KERNEL: [&str; 6] = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup2"];
+
+/// What lxcfs and its like may cover; everything else in /proc is the kernel's (CVE-2019-16884).
+const MAY_COVER_PROC: [&str; 10] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
+
+impl Mounts {
+    /// Decides every mount.
+    pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
+        let mut mounts = Vec::new();
+        for (origin, mount) in listed("/mounts", request.spec.mounts().as_ref()) {
+            mounts.push(read(request, &origin, mount, plan)?);
+        }
+        Ok(Self { mounts, is_staged: request.spaces.is_staged() })
+    }
+}
+
+fn read(request: &Request<'_>, origin: &str, mount: &Mount, plan: &mut Draft) -> Result<Planned, Invalid> {
+    let path = destination(origin, mount, plan)?;
+    for (name, mappings) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())] {
+        if mappings.as_ref().is_some_and(|lines| !lines.is_empty()) {
+            return Err(Invalid::unsupported(below(origin, name), "idmapped mounts are not supported yet"));
+        }
+    }
+    let options = Options::read(origin, mount.options().as_deref().unwrap_or_default())?;
+    let asked = Asked { origin, mount, path, options };
+    let fstype = mount.typ().as_deref().unwrap_or_default();
+    match (asked.options.copy, fstype) {
+        (Some(copy), _) => bind(request, asked, copy, plan),
+        // The spec's table knows only the options; crun takes the type too, and no filesystem has this name.
+        (None, "bind") => bind(request, asked, Copy::Mount, plan),
+        (None, "" | "none") => {
+            Err(Invalid::new(below(origin, "type"), "a mount needs a type, or the option bind or rbind"))
+        }
+        (None, fstype) => filesystem(request, asked, fstype, plan),
+    }
+}
+
+/// Where a mount goes, cleaned.
+fn destination(origin: &str, mount: &Mount, plan: &mut Draft) -> Result<String, Invalid> {
+    let origin = below(origin, "destination");
+    let asked = utf8(&origin, mount.destination())?;
+    if asked.is_empty() {
+        return Err(Invalid::new(origin, "a mount needs a destination"));
+    }
+    if !asked.starts_with('/') {
+        plan.warn(format!("mount destination {asked} is not absolute, it is taken from / ({origin})"));
+    }
+    let path = cleaned(asked);
+    if path == "/" {
+        return Err(Invalid::new(origin, "a mount would cover the root filesystem"));
+    }
+    if path.starts_with("/proc/") && !MAY_COVER_PROC.contains(&path.as_str()) {
+        return Err(Invalid::new(origin, format!("{path:?} cannot be mounted because it is inside /proc")));
+    }
+    Ok(path)
+}
+
+fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -> Result<Planned, Invalid> {
+    let origin = below(asked.origin, "source");
+    let source = asked.mount.source().as_deref().unwrap_or(Path::new(""));
+    if source.as_os_str().is_empty() {
+        return Err(Invalid::new(origin, "a bind mount needs a source"));
+    }
+    let is_proc = asked.path == "/proc";
+    if is_proc && cleaned(utf8(&origin, source)?) != "/proc" {
+        return Err(Invalid::new(origin, "\"/proc\" cannot be mounted because it is not of type proc"));
+    }
+    for data in asked.options.data.iter().chain(&asked.options.superblock) {
+        let origin = below(&below(asked.origin, "options"), data.option);
+        plan.warn(format!("a bind mount has no filesystem-specific options: {:?} is ignored ({origin})", data.key));
+    }
+    // A relative one is the bundle's (runtime-spec config.md#mounts).
+    let what = What::Copied {
+        source: path_text(&origin, &request.launch.bundle.join(source))?,
+        recursive: copy == Copy::Tree,
+        recursive_attributes: asked.options.recursive_attributes(),
+    };
+    let attributes = asked.options.attributes();
+    planned(asked, what, attributes, if is_proc { Target::RealDirectory } else { Target::LikeSource })
+}
+
+fn planned(asked: Asked<'_>, what: What, attributes: Attributes, rule: Target) -> Result<Planned, Invalid> {
+    let path = path_text(&below(asked.origin, "destination"), Path::new(&asked.path))?;
+    let propagation = asked.options.propagation;
+    Ok(Planned { origin: asked.origin.to_owned(), what, attributes, propagation, path, rule })
+}
+
+fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut Draft) -> Result<Planned, Invalid> {
+    let fstype = if fstype == "cgroup" { "cgroup2" } else { fstype };
+    if asked.path == "/proc" && fstype != "proc" {
+        let why = "\"/proc\" cannot be mounted because it is not of type proc";
+        return Err(Invalid::new(below(asked.origin, "type"), why));
+    }
+    let of_namespace = match fstype {
+        "proc" => Some(Ns::Pid),
+        "sysfs" => Some(Ns::Network),
+        "mqueue" => Some(Ns::Ipc),
+        "cgroup2" => Some(Ns::Cgroup),
+        _ => None,
+    };
+    if let Some(ns) = of_namespace.filter(|ns| !request.spaces.owns(*ns)) {
+        return host_view(request, asked, fstype, ns, plan);
+    }
+    let pid = request.spaces.joined(Ns::Pid).filter(|_| fstype == "proc");
+    let options = &asked.options;
+    let of_the_kernel = OF_THE_KERNEL.contains(&fstype);
+    let mut attributes = options.new_attributes();
+    let read_only = attributes.set & RDONLY != 0;
+    let read_only_at_the_end = read_only && fstype == "tmpfs";
+    if read_only_at_the_end {
+        attributes.set &= !RDONLY;
+    }
+    let mut params = Vec::new();
+    if read_only && !of_the_kernel {
+        let option = asked.mount.options().as_deref().unwrap_or_default();
+        let option = option.iter().rposition(|option| option == "ro" || option == "rro").unwrap_or_default();
+        params.push(Data { key: c"ro".to_owned(), value: None, option: option as u16 });
+    }
+    params.extend(options.superblock.iter().cloned());
+    params.extend(options.data.iter().filter(|data| !drop_gid(request, &asked, fstype, data, plan)).cloned());
+    let origin = below(asked.origin, "source");
+    let source = asked.mount.source().as_deref().map(|source| utf8(&origin, source)).transpose()?;
+    let what = What::Filesystem {
+        fstype: text(&below(asked.origin, "type"), fstype)?,
+        source: source.filter(|source| !source.is_empty()).map(|source| short(&origin, source)).transpose()?,
+        params,
+        read_only_at_the_end,
+        pid,
+    };
+    let real = of_the_kernel && fstype != "tmpfs";
+    planned(asked, what, attributes, if real { Target::RealDirectory } else { Target::Directory })
+}
+
+/// Engines ask for `gid=5` (tty) whatever is mapped; the kernel refuses a gid that is not.
+fn drop_gid(request: &Request<'_>, asked: &Asked<'_>, fstype: &str, data: &Data, plan: &mut Draft) -> bool {
+    let gid = data.value.as_ref().and_then(|value| value.to_str().ok()?.parse().ok());
+    let is_unmapped = fstype == "devpts"
+        && data.key.as_c_str() == c"gid"
+        && request.spaces.has_user()
+        && gid.is_some_and(|gid| !request.ids.has_gid(gid));
+    if is_unmapped {
+        let origin = below(&below(asked.origin, "options"), data.option);
+        plan.warn(format!("the gid of devpts is not mapped in the user namespace, it is ignored ({origin})"));
+    }
+    is_unmapped
+}
+
+/// The filesystem of a namespace that the container's user namespace does not own cannot be made there (EPERM): what is
+/// shown of the caller's is a copy of the host's.
+fn host_view(
+    request: &Request<'_>,
+    asked: Asked<'_>,
+    fstype: &str,
+    ns: Ns,
+    plan: &mut Draft,
+) -> Result<Planned, Invalid> {
+    let joined = request.spaces.joined(ns).is_some();
+    let source = match fstype {
+        "proc" | "mqueue" if joined => {
+            let why = format!("{fstype} of a joined {ns} namespace cannot be mounted in a new user namespace");
+            return Err(Invalid::unsupported(below(asked.origin, "type"), why));
+        }
+        "proc" => Path::new("/proc"),
+        "mqueue" => Path::new("/dev/mqueue"),
+        "sysfs" => Path::new("/sys"),
+        _ => &request.host_cgroups.mount,
+    };
+    for data in &asked.options.data {
+        let origin = below(&below(asked.origin, "options"), data.option);
+        plan.warn(format!("the {fstype} is the host's, {:?} is ignored ({origin})", data.key));
+    }
+    let mut attributes = asked.options.attributes();
+    // What lies below comes along, since a user namespace may not uncover it (EINVAL): below /sys are cgroups, which the
+    // caller's user may write (CVE-2023-25809).
+    let mut below_it = Attributes { set: attributes.set & ALL_TAKEN, clear: 0 };
+    if matches!(fstype, "sysfs" | "cgroup2") {
+        if attributes.set & RDONLY == 0 {
+            plan.warn(format!("the {fstype} is the host's, and therefore read-only ({})", asked.origin));
+        }
+        attributes = Attributes { set: attributes.set | ALL_TAKEN, clear: attributes.clear & !ALL_TAKEN };
+        below_it.set |= ALL_TAKEN;
+    }
+    let source = path_text(asked.origin, source)?;
+    let what = What::Copied { source, recursive: true, recursive_attributes: below_it };
+    planned(asked, what, attributes, Target::RealDirectory)
+}
+
+/// The host's trees are copied where their locks will hold: numbered 1, 2, 3 … as they come; 0 is the root filesystem.
+pub(super) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
+    const SHARED: u64 = 1 << 20;
+    const UNBINDABLE: u64 = 1 << 17;
+    plan.init("", InitOp::MakeStage {});
+    let (source, attributes) = (Text(&request.rootfs), Attributes::NONE);
+    let op = InitOp::StageTree { number: 0, source, recursive: true, attributes, propagation: List::new(&[]) };
+    plan.init("/root/path", op);
+    let mut number = 0;
+    for mount in &mounts.mounts {
+        if let What::Copied { source, recursive, .. } = &mount.what {
+            number += 1;
+            // On the stage nobody shares, and what cannot be bound could not be taken from it.
+            let kept = mount.propagation.iter().filter(|asked| asked.kind & (SHARED | UNBINDABLE) == 0);
+            let kept: Vec<_> = kept.copied().collect();
+            let op = InitOp::StageTree {
+                number,
+                source: Text(source),
+                recursive: *recursive,
+                attributes: mount.attributes,
+                propagation: List::new(&kept),
+            };
+            plan.init(&mount.origin, op);
+        }
+    }
+}
+
+/// Attaches the mounts in order.
+pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Invalid> {
+    let mut attached = Attached::default();
+    let mut number = 0;
+    let dev = mounts.mounts.iter().rposition(|mount| mount.path.as_c_str() == c"/dev");
+    for (index, mount) in mounts.mounts.iter().enumerate() {
+        let target = Place { base: Slot::ROOT, skip: 0, path: Text(&mount.path) };
+        match &mount.what {
+            What::Copied { .. } => {
+                number += 1;
+                attach_copy(mount, mounts.is_staged.then_some(number), target, plan);
+            }
+            What::Filesystem { .. } => {
+                if let Some(slot) = attach_filesystem(mount, target, plan)? {
+                    attached.read_only.push((mount.origin.clone(), slot, mount.path.clone()));
+                }
+            }
+        }
+        if dev == Some(index) {
+            attached.dev_is_copied = matches!(mount.what, What::Copied { .. });
+            if !attached.dev_is_copied {
+                // Opened before a later mount can come in between.
+                let slot = plan.slot()?;
+                plan.init(&mount.origin, InitOp::OpenDirectory { place: target, slot });
+                attached.dev = Some(slot);
+            }
+        }
+    }
+    Ok(attached)
+}
+
+fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &mut Draft) {
+    let What::Copied { source, recursive, recursive_attributes } = &mount.what else { return };
+    // What was staged has its attributes already; they are locked.
+    let (tree, attributes) = match staged {
+        Some(number) => (Tree::Staged(number, Text(source)), Attributes::NONE),
+        None => (Tree::Path(Text(source)), mount.attributes),
+    };
+    let op = InitOp::Bind {
+        tree,
+        recursive: *recursive,
+        attributes,
+        recursive_attributes: *recursive_attributes,
+        propagation: List::new(&mount.propagation),
+        target,
+        rule: mount.rule,
+    };
+    plan.init(&mount.origin, op);
+}
+
+fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
+    let What::Filesystem { fstype, source, params, read_only_at_the_end, pid } = &mount.what else { return Ok(None) };
+    let params: Vec<_> = params
+        .iter()
+        .map(|data| Param { key: Text(&data.key), value: data.value.as_deref().map(Text), option: Some(data.option) })
+        .collect();
+    let keep = read_only_at_the_end.then(|| plan.slot()).transpose()?;
+    let op = InitOp::Mount {
+        fstype: Text(fstype),
+        source: source.as_deref().map(Text),
+        params: List::new(&params),
+        attributes: mount.attributes,
+        propagation: List::new(&mount.propagation),
+        target,
+        rule: mount.rule,
+        keep,
+        pid: *pid,
+    };
+    plan.init(&mount.origin, op);
+    Ok(keep)
+}
+
+/// What had to wait for its mount points becomes read-only.
+pub(super) fn set_read_only(attached: &Attached, plan: &mut Draft) {
+    for (origin, slot, path) in &attached.read_only {
+        plan.init(origin, InitOp::SetReadOnly { slot: *slot, path: Text(path) });
+    }
+}

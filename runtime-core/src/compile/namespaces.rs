@@ -1,0 +1,343 @@
+//! Which namespaces are new, joined or the caller's, and in which order init gets into them.
+
+use std::ffi::CString;
+
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+
+use super::mounts::{self, Mounts};
+use super::plan::Draft;
+use super::text::{below, listed, path_text};
+use super::{Invalid, Request, idmap, process, rootfs};
+use crate::facts::Facts;
+use crate::wire::{HostOp, InitOp, List, Ns, Slot, Spaces, Text};
+
+/// Where config.json lists them.
+pub(super) const LIST: &str = "/linux/namespaces";
+
+/// From here on execve(2) enters the time namespace that unshare(2) made; before, only a child is born into it.
+const EXECVE_ENTERS_TIME: (u32, u32) = (6, 3);
+
+/// What config.json says of one kind of namespace.
+#[derive(Debug)]
+enum Space {
+    /// Nothing: it stays the caller's.
+    Inherited,
+    New {
+        origin: String,
+    },
+    Joined {
+        origin: String,
+        path: CString,
+        slot: Slot,
+    },
+}
+
+/// When init enters the container's user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UserEntry {
+    /// There is none.
+    Never,
+    /// After all that takes the host's privileges: other namespaces are joined, the host's trees are staged.
+    Late,
+    /// At once: an unprivileged caller has privileges nowhere else.
+    First,
+}
+
+/// The container's namespaces.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    spaces: [Space; 8],
+    entry: UserEntry,
+    execve_enters_time: bool,
+}
+
+impl Namespaces {
+    /// Reads `linux.namespaces`; a slot is taken for each that is joined.
+    pub(super) fn read(list: Option<&Vec<LinuxNamespace>>, facts: &Facts, plan: &mut Draft) -> Result<Self, Invalid> {
+        let mut spaces = [const { Space::Inherited }; 8];
+        for (origin, namespace) in listed(LIST, list) {
+            let ns = kind(namespace.typ());
+            let space = &mut spaces[ns as usize];
+            if !matches!(space, Space::Inherited) {
+                return Err(Invalid::new(origin, format!("malformed spec file: duplicated ns {:?}", ns.name())));
+            }
+            let path = namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty());
+            *space = match path {
+                None => Space::New { origin },
+                Some(path) => {
+                    let origin = below(&origin, "path");
+                    if !path.is_absolute() {
+                        return Err(Invalid::new(origin, format!("the namespace path {path:?} is not absolute")));
+                    }
+                    Space::Joined { path: path_text(&origin, path)?, origin, slot: plan.slot()? }
+                }
+            };
+        }
+        let entry = match spaces[Ns::User as usize] {
+            Space::Inherited => UserEntry::Never,
+            _ if facts.is_privileged() => UserEntry::Late,
+            _ => UserEntry::First,
+        };
+        let namespaces = Self { spaces, entry, execve_enters_time: facts.kernel >= EXECVE_ENTERS_TIME };
+        namespaces.check(facts)?;
+        Ok(namespaces)
+    }
+
+    fn check(&self, facts: &Facts) -> Result<(), Invalid> {
+        if self.entry == UserEntry::Never && !facts.is_privileged() {
+            return Err(Invalid::new(LIST, "rootless container requires user namespaces"));
+        }
+        if self.is_private(Ns::Time) && !facts.time_namespaces {
+            return Err(Invalid::unsupported(self.origin(Ns::Time), "the kernel has no time namespaces"));
+        }
+        if !self.is_private(Ns::Mount) {
+            return Err(Invalid::unsupported(LIST, "a container without a mount namespace is not supported yet"));
+        }
+        Ok(())
+    }
+
+    fn get(&self, ns: Ns) -> &Space {
+        &self.spaces[ns as usize]
+    }
+
+    /// When init enters the container's user namespace.
+    pub(super) fn user_entry(&self) -> UserEntry {
+        self.entry
+    }
+
+    /// Whether the container has a user namespace, new or joined.
+    pub(super) fn has_user(&self) -> bool {
+        self.entry != UserEntry::Never
+    }
+
+    /// Whether it is made for the container.
+    pub(super) fn is_new(&self, ns: Ns) -> bool {
+        matches!(self.get(ns), Space::New { .. })
+    }
+
+    /// The slot of the namespace that is joined.
+    pub(super) fn joined(&self, ns: Ns) -> Option<Slot> {
+        match self.get(ns) {
+            Space::Joined { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+
+    /// Whether it is another one than the caller's, as far as config.json tells.
+    pub(super) fn is_private(&self, ns: Ns) -> bool {
+        !matches!(self.get(ns), Space::Inherited)
+    }
+
+    /// Whether it belongs to the container's user namespace (user_namespaces(7)), so that its filesystem can be mounted
+    /// there. What is joined together with the user namespace is taken to belong to it, as a pod's namespaces do.
+    pub(super) fn owns(&self, ns: Ns) -> bool {
+        !self.has_user() || self.is_new(ns) || (self.joined(Ns::User).is_some() && self.joined(ns).is_some())
+    }
+
+    /// Whether the host's trees go over a stage: the locks of a copy made by a less privileged mount namespace
+    /// (mount_namespaces(7)) are what keeps root of the user namespace from taking a `ro` off, or a cover.
+    pub(super) fn is_staged(&self) -> bool {
+        self.entry == UserEntry::Late && self.is_new(Ns::Mount)
+    }
+
+    /// Where config.json asks for it.
+    pub(super) fn origin(&self, ns: Ns) -> &str {
+        match self.get(ns) {
+            Space::Inherited => "",
+            Space::New { origin } | Space::Joined { origin, .. } => origin,
+        }
+    }
+
+    /// The new ones, without `except`.
+    fn new_ones(&self, except: &[Ns]) -> Spaces {
+        let new = Ns::ALL.iter().filter(|ns| self.is_new(**ns) && !except.contains(ns));
+        new.fold(Spaces::default(), |spaces, ns| spaces.with(*ns))
+    }
+
+    /// What init is born into. A process cannot move itself into a new pid namespace, so this is the cheapest way; but
+    /// the pid namespace must belong to the user namespace, and pid 1 cannot be born again (clone(2), CLONE_PARENT).
+    fn at_birth(&self) -> Spaces {
+        let pid = self.is_new(Ns::Pid) && !self.has_user() && !self.needs_child_for_time();
+        if pid { Spaces::default().with(Ns::Pid) } else { Spaces::default() }
+    }
+
+    fn needs_child_for_time(&self) -> bool {
+        self.is_new(Ns::Time) && !self.execve_enters_time
+    }
+
+    /// Whether init goes on in a child right after it made its namespaces.
+    fn reforks_early(&self) -> bool {
+        let pid = self.is_new(Ns::Pid) && self.at_birth().is_empty();
+        !self.reforks_late() && (pid || self.needs_child_for_time())
+    }
+
+    /// Whether init goes on in a child once its root is the container's.
+    fn reforks_late(&self) -> bool {
+        self.joined(Ns::Pid).is_some()
+    }
+
+    /// A joined pid namespace is entered in two moves. The first, setns(2), only says where children are born; it needs
+    /// privileges over that namespace, which root of another user namespace would not have.
+    fn joins_pid_early(&self) -> bool {
+        self.entry == UserEntry::Late
+    }
+}
+
+impl Facts {
+    /// Whether the caller may do on this host what root may: mount, and write any id map.
+    pub(super) fn is_privileged(&self) -> bool {
+        const CAP_SETGID: u8 = 6;
+        const CAP_SETUID: u8 = 7;
+        const CAP_SYS_ADMIN: u8 = 21;
+        [CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN].into_iter().all(|capability| self.has(capability))
+    }
+}
+
+fn kind(typ: LinuxNamespaceType) -> Ns {
+    match typ {
+        LinuxNamespaceType::User => Ns::User,
+        LinuxNamespaceType::Pid => Ns::Pid,
+        LinuxNamespaceType::Network => Ns::Network,
+        LinuxNamespaceType::Ipc => Ns::Ipc,
+        LinuxNamespaceType::Uts => Ns::Uts,
+        LinuxNamespaceType::Cgroup => Ns::Cgroup,
+        LinuxNamespaceType::Time => Ns::Time,
+        LinuxNamespaceType::Mount => Ns::Mount,
+    }
+}
+
+/// The host opens those that are joined: their paths lead through the host's /proc.
+pub(super) fn open(request: &Request<'_>, plan: &mut Draft) {
+    let mut joined: Vec<_> = Ns::ALL
+        .into_iter()
+        .filter_map(|ns| match request.spaces.get(ns) {
+            Space::Joined { origin, path, slot } => Some((*slot, ns, origin, path)),
+            _ => None,
+        })
+        .collect();
+    joined.sort_unstable_by_key(|(slot, ..)| slot.0);
+    for (slot, ns, origin, path) in joined {
+        plan.host(origin, HostOp::OpenNamespace { ns, path: Text(path), slot });
+    }
+}
+
+/// Init is born, in its cgroup where it has one.
+pub(super) fn spawn(request: &Request<'_>, plan: &mut Draft) {
+    let spaces = request.spaces.at_birth();
+    let origin = if spaces.is_empty() { "" } else { request.spaces.origin(Ns::Pid) };
+    plan.host(origin, HostOp::SpawnInit { spaces, into_cgroup: request.cgroup.is_some() });
+}
+
+/// Init enters its namespaces, all but a joined pid namespace.
+pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
+    let spaces = &request.spaces;
+    match spaces.entry {
+        UserEntry::Never => {
+            process::set_oom_score(request, plan);
+            join_others(spaces, plan);
+            unshare(spaces, plan);
+            rootfs::propagate(request, plan);
+        }
+        UserEntry::Late => {
+            process::set_oom_score(request, plan);
+            join_others(spaces, plan);
+            if spaces.is_staged() {
+                plan.init(spaces.origin(Ns::Mount), InitOp::Unshare { spaces: Spaces::default().with(Ns::Mount) });
+            }
+            rootfs::propagate(request, plan);
+            if spaces.is_staged() {
+                mounts::stage(request, mounts, plan);
+            }
+            enter_user(request, plan);
+            plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
+            unshare(spaces, plan);
+        }
+        UserEntry::First => {
+            // Below /proc the files of a process that is not dumpable belong to root (proc(5)), so that neither its id
+            // maps nor its score could be written. Nothing is joined in that state (CVE-2016-9962).
+            let is_new = spaces.is_new(Ns::User);
+            let dumpable = is_new || request.process.oom_score_adj().is_some();
+            if dumpable {
+                plan.init(spaces.origin(Ns::User), InitOp::AllowMaps {});
+            }
+            process::set_oom_score(request, plan);
+            if is_new {
+                enter_user(request, plan);
+            }
+            if dumpable {
+                plan.init("", InitOp::Undump {});
+            }
+            if !is_new {
+                enter_user(request, plan);
+            }
+            plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
+            join_others(spaces, plan);
+            unshare(spaces, plan);
+            rootfs::propagate(request, plan);
+        }
+    }
+}
+
+fn join(spaces: &Namespaces, ns: Ns, plan: &mut Draft) {
+    if let Some(slot) = spaces.joined(ns) {
+        plan.init(spaces.origin(ns), InitOp::Join { ns, slot });
+    }
+}
+
+/// The mount namespace comes last ([`Ns::ALL`] has it there): entering it changes the root directory.
+fn join_others(spaces: &Namespaces, plan: &mut Draft) {
+    for ns in Ns::ALL.into_iter().filter(|ns| *ns != Ns::User) {
+        if ns != Ns::Pid || spaces.joins_pid_early() {
+            join(spaces, ns, plan);
+        }
+    }
+    if spaces.joined(Ns::Mount).is_some() {
+        plan.warn("the root directory of the joined mount namespace is changed for every process in it");
+    }
+}
+
+fn enter_user(request: &Request<'_>, plan: &mut Draft) {
+    let spaces = &request.spaces;
+    join(spaces, Ns::User, plan);
+    if spaces.is_new(Ns::User) {
+        let origin = spaces.origin(Ns::User);
+        plan.init(origin, InitOp::Unshare { spaces: Spaces::default().with(Ns::User) });
+        let uids = List::new(&request.ids.uids);
+        let gids = List::new(&request.ids.gids);
+        let deny_setgroups = request.ids.denies_setgroups();
+        plan.host(idmap::UIDS, HostOp::WriteIdMaps { uids, gids, deny_setgroups });
+    }
+}
+
+/// One unshare(2) for all that is left to make; what it makes belongs to the user namespace init is in by now.
+fn unshare(spaces: &Namespaces, plan: &mut Draft) {
+    let born = spaces.at_birth();
+    let except: &[Ns] = if born.is_empty() { &[Ns::User] } else { &[Ns::User, Ns::Pid] };
+    let rest = spaces.new_ones(except);
+    if !rest.is_empty() {
+        plan.init(LIST, InitOp::Unshare { spaces: rest });
+    }
+    if spaces.reforks_early() {
+        let ns = if spaces.is_new(Ns::Pid) { Ns::Pid } else { Ns::Time };
+        plan.init(spaces.origin(ns), InitOp::Refork {});
+    } else if spaces.has_user() {
+        // Changing ids clears the parent's death signal (prctl(2), PR_SET_PDEATHSIG); a new child sets it anew.
+        plan.init("", InitOp::Harden {});
+    }
+    if !spaces.reforks_late() {
+        plan.init("", InitOp::NewSession {});
+    }
+}
+
+/// A shared pid namespace is entered when nothing of the host is within reach any more: a neighbour with CAP_SYS_PTRACE
+/// could open init's root.
+pub(super) fn enter_pid(request: &Request<'_>, plan: &mut Draft) {
+    let spaces = &request.spaces;
+    if spaces.reforks_late() {
+        if !spaces.joins_pid_early() {
+            join(spaces, Ns::Pid, plan);
+        }
+        plan.init(spaces.origin(Ns::Pid), InitOp::Refork {});
+        plan.init("", InitOp::NewSession {});
+    }
+}

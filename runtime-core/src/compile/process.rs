@@ -1,0 +1,199 @@
+//! The process around the program: how init is hardened, what the kernel knows it by, and whose rights it ends with.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use oci_spec::runtime::{Process, Spec};
+
+use super::namespaces::Namespaces;
+use super::plan::Draft;
+use super::text::{below, path_text, text};
+use super::{Acts, Invalid, Keyring, Request};
+use crate::wire::{HostOp, InitOp, List, Ns, Slot, Text};
+
+const USER: &str = "/process/user";
+const GROUPS: &str = "/process/user/additionalGids";
+
+/// What init lays a list of groups out in; the kernel takes 65,536 (NGROUPS_MAX).
+const GROUPS_MAX: usize = 32_000;
+
+/// The longest name of uname(2).
+const NAME_MAX: usize = 64;
+
+/// config.json leaves it open; engines count on this one.
+const UMASK: u32 = 0o022;
+
+/// `process`, whose absence the spec allows only until start.
+pub(super) fn of(spec: &Spec) -> Result<&Process, Invalid> {
+    spec.process().as_ref().ok_or_else(|| Invalid::new("/process", "process property must not be empty"))
+}
+
+/// Init's first steps shed what it was born with.
+pub(super) fn harden(plan: &mut Draft) {
+    plan.init("", InitOp::Harden {});
+    plan.init("", InitOp::ResetSignals {});
+    plan.init("", InitOp::CloseOthers {});
+}
+
+/// Only where it is asked for: otherwise the caller's is inherited.
+pub(super) fn set_oom_score(request: &Request<'_>, plan: &mut Draft) {
+    if let Some(score) = request.process.oom_score_adj() {
+        plan.init("/process/oomScoreAdj", InitOp::SetOomScore { score });
+    }
+}
+
+/// The host listens for start, where there will be one.
+pub(super) fn listen(request: &Request<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
+    if request.launch.acts == Acts::Run {
+        return Ok(None);
+    }
+    let slot = plan.slot()?;
+    plan.host("", HostOp::ListenForStart { slot });
+    Ok(Some(slot))
+}
+
+/// The names of uname(2), which belong to the uts namespace.
+pub(super) struct Names<'a>([(&'static str, &'a str); 2]);
+
+impl<'a> Names<'a> {
+    pub(super) fn read(spec: &'a Spec, spaces: &Namespaces) -> Result<Self, Invalid> {
+        let names = [
+            ("hostname", spec.hostname().as_deref().unwrap_or_default()),
+            ("domainname", spec.domainname().as_deref().unwrap_or_default()),
+        ];
+        for (what, name) in names.into_iter().filter(|(_, name)| !name.is_empty()) {
+            let origin = below("", what);
+            if !spaces.is_private(Ns::Uts) {
+                return Err(Invalid::new(origin, format!("unable to set {what} without a private UTS namespace")));
+            }
+            if name.len() > NAME_MAX {
+                return Err(Invalid::new(origin, format!("{} bytes are more than {NAME_MAX}", name.len())));
+            }
+            if name.contains('\0') {
+                return Err(Invalid::new(origin, "it contains a NUL character"));
+            }
+        }
+        Ok(Self(names))
+    }
+
+    /// Sets those that are asked for.
+    pub(super) fn set(&self, plan: &mut Draft) {
+        let [(_, host), (_, domain)] = self.0;
+        if !host.is_empty() {
+            plan.init("/hostname", InitOp::SetHostname { name: host.as_bytes() });
+        }
+        if !domain.is_empty() {
+            plan.init("/domainname", InitOp::SetDomainname { name: domain.as_bytes() });
+        }
+    }
+}
+
+/// Who the program runs as.
+#[derive(Debug)]
+pub(super) struct User<'a> {
+    uid: u32,
+    gid: u32,
+    groups: Option<&'a [u32]>,
+    umask: u32,
+}
+
+impl<'a> User<'a> {
+    pub(super) fn read(request: &Request<'a>) -> Result<Self, Invalid> {
+        let user = request.process.user();
+        let groups = user.additional_gids().as_deref().unwrap_or_default();
+        let ids = [(below(USER, "uid"), user.uid()), (below(USER, "gid"), user.gid())];
+        let listed = groups.iter().enumerate().map(|(index, gid)| (below(GROUPS, index), *gid));
+        for (origin, id) in ids.into_iter().chain(listed) {
+            if id == u32::MAX {
+                return Err(Invalid::new(origin, "this id means none (setuid(2), CVE-2024-40635)"));
+            }
+            let is_uid = origin.ends_with("uid");
+            if is_uid && !request.ids.has_uid(id) {
+                return Err(Invalid::new(origin, format!("cannot setuid to unmapped uid {id} in user namespace")));
+            }
+            if !is_uid && !request.ids.has_gid(id) {
+                return Err(Invalid::new(origin, format!("cannot setgid to unmapped gid {id} in user namespace")));
+            }
+        }
+        if groups.len() > GROUPS_MAX {
+            return Err(Invalid::new(GROUPS, format!("more than {GROUPS_MAX} groups")));
+        }
+        let umask = user.umask().unwrap_or(UMASK);
+        if umask > 0o777 {
+            return Err(Invalid::new(below(USER, "umask"), format!("{umask} (octal {umask:o}) is no umask")));
+        }
+        let groups = Self::settable(request, groups)?;
+        Ok(Self { uid: user.uid(), gid: user.gid(), groups, umask })
+    }
+
+    /// Always set, even to none, or the caller's would leak (CVE-2023-25173); but an id map that was written without
+    /// privileges has setgroups(2) denied.
+    fn settable(request: &Request<'a>, groups: &'a [u32]) -> Result<Option<&'a [u32]>, Invalid> {
+        if !request.ids.denies_setgroups() {
+            return Ok(Some(groups));
+        }
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        Err(Invalid::new(GROUPS, "cannot set any additional groups in a rootless container"))
+    }
+
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Becomes the user.
+    pub(super) fn set(&self, plan: &mut Draft) {
+        plan.init(USER, InitOp::SetUser { uid: self.uid, gid: self.gid, groups: self.groups.map(List::new) });
+    }
+
+    /// What the user's files will be made without.
+    pub(super) fn set_umask(&self, request: &Request<'_>, plan: &mut Draft) {
+        let is_asked_for = request.process.user().umask().is_some();
+        plan.init(if is_asked_for { "/process/user/umask" } else { "" }, InitOp::SetUmask { mask: self.umask });
+    }
+}
+
+/// A session keyring of the container's own (session-keyring(7)), which its user may search.
+pub(super) fn join_keyring(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    /// What the kernel gives: all to the possessor; view, read and link to the user (keyctl_setperm(3)).
+    const GIVEN: u32 = 0x3f13_0000;
+    const USER_SEARCH: u32 = 0x0008_0000;
+    /// In a user namespace the key's owner is somebody else than the container's user.
+    const OTHERS_SEARCH: u32 = 0x0000_0008;
+    if request.launch.options.keyring == Keyring::Keep {
+        return Ok(());
+    }
+    let name = text("", format!("_ses.{}", request.launch.id))?;
+    let search = if request.spaces.has_user() { OTHERS_SEARCH } else { USER_SEARCH };
+    plan.init("", InitOp::JoinKeyring { name: Text(&name), permissions: GIVEN | search });
+    Ok(())
+}
+
+/// Nothing that the program executes can give it more.
+pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
+    if request.process.no_new_privileges() == Some(true) {
+        plan.init("/process/noNewPrivileges", InitOp::NoNewPrivileges {});
+    }
+}
+
+/// The container is created: from here on its life is its own.
+pub(super) fn record(pid_file: Option<&CString>, plan: &mut Draft) {
+    plan.init("", InitOp::OutliveRuntime {});
+    plan.host("", HostOp::RecordState {});
+    if let Some(path) = pid_file {
+        plan.host("", HostOp::WritePidFile { path: Text(path) });
+    }
+}
+
+/// Where the pid is to be written.
+pub(super) fn pid_file(path: Option<&Path>) -> Result<Option<CString>, Invalid> {
+    path.map(|path| path_text("", path)).transpose()
+}
+
+/// Init waits for start, where there will be one.
+pub(super) fn await_start(listener: Option<Slot>, plan: &mut Draft) {
+    if let Some(listener) = listener {
+        plan.init("", InitOp::AwaitStart { listener });
+    }
+}

@@ -1,0 +1,139 @@
+//! The root filesystem: how it is taken, how it becomes the root, and what of it is masked or read-only.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use oci_spec::runtime::Linux;
+
+use super::plan::Draft;
+use super::text::{path_text, paths_once};
+use super::{Invalid, Request, RootSwitch};
+use crate::wire::{HostOp, InitOp, List, Place, Propagation, Slot, Text, Tree};
+
+const ORIGIN: &str = "/root/path";
+const PROPAGATION: &str = "/linux/rootfsPropagation";
+const MASKED: &str = "/linux/maskedPaths";
+const READ_ONLY: &str = "/linux/readonlyPaths";
+
+const UNBINDABLE: u64 = 1 << 17;
+const PRIVATE: u64 = 1 << 18;
+const SLAVE: u64 = 1 << 19;
+const SHARED: u64 = 1 << 20;
+
+/// Paths of the container that are covered, with their places in config.json.
+#[derive(Debug)]
+pub(super) struct Covered {
+    masked: Vec<(String, CString)>,
+    read_only: Vec<(String, CString)>,
+}
+
+impl Covered {
+    pub(super) fn read(linux: &Linux) -> Result<Self, Invalid> {
+        Ok(Self {
+            masked: paths_once(MASKED, linux.masked_paths().as_ref())?,
+            read_only: paths_once(READ_ONLY, linux.readonly_paths().as_ref())?,
+        })
+    }
+}
+
+/// What is taken from the host before its tree is out of reach.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    null: Option<Slot>,
+}
+
+/// The root filesystem's directory on the host.
+pub(super) fn path(root: Option<&oci_spec::runtime::Root>, bundle: &Path) -> Result<CString, Invalid> {
+    let root = root.ok_or_else(|| Invalid::new("/root", "the root filesystem is missing"))?;
+    if root.path().as_os_str().is_empty() {
+        return Err(Invalid::new(ORIGIN, "the path of the root filesystem is empty"));
+    }
+    path_text(ORIGIN, &bundle.join(root.path()))
+}
+
+/// `linux.rootfsPropagation`, one of mount_namespaces(7)'s words, also with `r` before.
+pub(super) fn propagation(linux: &Linux) -> Result<Option<Propagation>, Invalid> {
+    let Some(asked) = linux.rootfs_propagation().as_deref().filter(|asked| !asked.is_empty()) else {
+        return Ok(None);
+    };
+    let named = |word: &str| Propagation::NAMES.iter().find(|(_, name)| *name == word).map(|(kind, _)| *kind);
+    let found = match (named(asked), asked.strip_prefix('r').and_then(named)) {
+        (Some(kind), _) => Some(Propagation { kind, recursive: false }),
+        (None, Some(kind)) => Some(Propagation { kind, recursive: true }),
+        (None, None) => None,
+    };
+    let unknown = || Invalid::new(PROPAGATION, format!("rootfsPropagation={asked} is not supported"));
+    found.map(Some).ok_or_else(unknown)
+}
+
+/// The host claims the id, and fails early where there is no root filesystem.
+pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    let path = path_text("", request.launch.state_dir)?;
+    plan.host("", HostOp::ClaimId { path: Text(&path) });
+    plan.host(ORIGIN, HostOp::CheckRootfs { path: Text(&request.rootfs) });
+    Ok(())
+}
+
+/// Nothing that is mounted from here on may reach the host: its mounts become slaves, or private where that is asked.
+pub(super) fn propagate(request: &Request<'_>, plan: &mut Draft) {
+    let kind = match request.propagation {
+        Some(Propagation { kind: PRIVATE, .. }) => PRIVATE,
+        _ => SLAVE,
+    };
+    let origin = if request.propagation.is_some() { PROPAGATION } else { "" };
+    plan.init(origin, InitOp::Propagate { kind: Propagation { kind, recursive: true } });
+}
+
+/// The root filesystem is attached; later paths are resolved from it.
+pub(super) fn attach(request: &Request<'_>, plan: &mut Draft) {
+    let path = Text(&request.rootfs);
+    let (tree, at) =
+        if request.spaces.is_staged() { (Tree::Staged(0, path), None) } else { (Tree::Path(path), Some(path)) };
+    plan.init(ORIGIN, InitOp::AttachRootfs { tree, at, propagation: List::new(&[]) });
+}
+
+/// What only the host's tree has is taken from it.
+pub(super) fn take(covered: &Covered, plan: &mut Draft) -> Result<Taken, Invalid> {
+    if covered.masked.is_empty() {
+        return Ok(Taken::default());
+    }
+    let slot = plan.slot()?;
+    plan.init(MASKED, InitOp::TakeNull { slot });
+    Ok(Taken { null: Some(slot) })
+}
+
+/// The root filesystem becomes the root.
+pub(super) fn switch(request: &Request<'_>, plan: &mut Draft) {
+    match request.launch.options.root_switch {
+        RootSwitch::Pivot => plan.init("", InitOp::PivotRoot {}),
+        RootSwitch::Move => plan.init("", InitOp::MoveRoot {}),
+    }
+    // pivot_root(2) refuses a shared root, and an unbindable one could not have been attached.
+    if let Some(kind) = request.propagation.filter(|asked| asked.kind & (SHARED | UNBINDABLE) != 0) {
+        plan.init(PROPAGATION, InitOp::Propagate { kind });
+    }
+}
+
+/// What is masked and what is read-only, over all mounts.
+pub(super) fn cover(covered: &Covered, taken: &Taken, plan: &mut Draft) -> Result<(), Invalid> {
+    if let Some(null) = taken.null {
+        let empty = plan.slot()?;
+        plan.init(MASKED, InitOp::MakeEmpty { slot: empty });
+        for (origin, path) in &covered.masked {
+            let place = Place { base: Slot::ROOT, skip: 0, path: Text(path) };
+            plan.init(origin, InitOp::Mask { place, null, empty });
+        }
+    }
+    for (origin, path) in &covered.read_only {
+        let place = Place { base: Slot::ROOT, skip: 0, path: Text(path) };
+        plan.init(origin, InitOp::Protect { place });
+    }
+    Ok(())
+}
+
+/// `root.readonly`, when nothing is made in it any more.
+pub(super) fn protect(request: &Request<'_>, plan: &mut Draft) {
+    if request.spec.root().as_ref().and_then(|root| root.readonly()) == Some(true) {
+        plan.init("/root/readonly", InitOp::ProtectRoot {});
+    }
+}
