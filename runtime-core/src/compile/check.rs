@@ -64,7 +64,6 @@ pub(super) fn supported(spec: &Spec, process: &Process, linux: &Linux) -> Result
 
 fn hooks(spec: &Spec) -> Result<(), Invalid> {
     let Some(hooks) = spec.hooks() else { return Ok(()) };
-    #[expect(deprecated, reason = "engines still send prestart hooks")]
     let lists: [(&str, &Option<Vec<Hook>>); 6] = [
         ("prestart", hooks.prestart()),
         ("createRuntime", hooks.create_runtime()),
@@ -77,16 +76,11 @@ fn hooks(spec: &Spec) -> Result<(), Invalid> {
 }
 
 fn is_rdt(rdt: &LinuxIntelRdt) -> bool {
+    let flags = [rdt.enable_cmt(), rdt.enable_mbm(), rdt.enable_monitoring()];
+    // Flags that say no ask for nothing.
     let mut other = rdt.clone();
-    #[expect(deprecated, reason = "false, where it is set, asks for nothing")]
-    for flag in [rdt.enable_cmt(), rdt.enable_mbm(), rdt.enable_monitoring()] {
-        if *flag == Some(true) {
-            return true;
-        }
-    }
-    #[expect(deprecated, reason = "see above")]
     other.set_enable_cmt(None).set_enable_mbm(None).set_enable_monitoring(None);
-    other != LinuxIntelRdt::default()
+    flags.contains(&&Some(true)) || other != LinuxIntelRdt::default()
 }
 
 /// All but the devices.
@@ -107,7 +101,6 @@ fn resources(resources: &LinuxResources) -> Result<(), Invalid> {
     refuse(pointer, &asked)
 }
 
-#[expect(deprecated, reason = "a deprecated limit is still a limit")]
 fn memory(memory: &LinuxMemory) -> Result<(), Invalid> {
     refuse(
         "/linux/resources/memory",

@@ -11,7 +11,6 @@ pub(super) const RDONLY: u64 = 0x1;
 pub(super) const ALL_TAKEN: u64 = RDONLY | 0x2 | 0x4 | 0x8;
 const NOATIME: u64 = 0x10;
 const STRICTATIME: u64 = 0x20;
-const MS_REC: u64 = 0x4000;
 
 /// What is copied from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

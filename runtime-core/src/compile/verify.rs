@@ -1,1 +1,286 @@
-//! What every plan must be, whatever config.json says: the rules of the house, checked on the finished steps.
+//! What every plan must be, whatever config.json says: the rules of the house, checked on the finished steps. The
+//! compiler keeps them by its order; this is the second opinion, which the tests ask about every plan they make.
+
+use super::plan::{LaunchPlan, Step};
+use crate::wire::{Actor, HostOp, InitOp, Ns, Op, Slot, Tree};
+
+/// Steps that every plan has once.
+const ONCE: [&str; 15] = [
+    "ClaimId",
+    "CheckRootfs",
+    "SpawnInit",
+    "ResetSignals",
+    "CloseOthers",
+    "NewSession",
+    "AttachRootfs",
+    "Bound",
+    "SetUser",
+    "SetCapabilities",
+    "SetUmask",
+    "VerifyDirectory",
+    "FindProgram",
+    "OutliveRuntime",
+    "RecordState",
+];
+
+/// Steps that no plan has twice.
+const AT_MOST_ONCE: [&str; 14] = [
+    "CreateCgroup",
+    "FilterDevices",
+    "ListenForStart",
+    "WriteIdMaps",
+    "AllowMaps",
+    "Undump",
+    "BecomeRoot",
+    "Refork",
+    "MakeStage",
+    "TakeNull",
+    "MakeEmpty",
+    "OpenProc",
+    "JoinKeyring",
+    "AwaitStart",
+];
+
+/// Which steps come after which: all of the first before any of the second.
+const ORDER: &[(&str, &[&str])] = &[
+    // Before init is born the host has made what init will be in, and what outlives a crash is journalled.
+    ("ClaimId", &["CheckRootfs", "CreateCgroup", "OpenNamespace", "ListenForStart", "SpawnInit"]),
+    ("CreateCgroup", &["FilterDevices", "SpawnInit"]),
+    ("FilterDevices", &["SpawnInit"]),
+    ("OpenNamespace", &["SpawnInit"]),
+    ("ListenForStart", &["SpawnInit"]),
+    // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
+    ("CloseOthers", &["Join", "Unshare", "AllowMaps"]),
+    ("Undump", &["Join", "BecomeRoot"]),
+    ("SetOomScore", &["BecomeRoot", "Undump", "SetUser"]),
+    // The host's trees are locked by what comes after.
+    ("MakeStage", &["StageTree"]),
+    ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
+    ("WriteIdMaps", &["BecomeRoot"]),
+    ("BecomeRoot", &["AttachRootfs"]),
+    ("Refork", &["NewSession", "Mask", "SetUser"]),
+    // Nothing is mounted over a cover, and no cover is put where a mount still comes.
+    ("AttachRootfs", &["Mount", "Bind", "OpenDirectory", "MakeDevice", "BindDevice", "MakeLink", "PivotRoot", "MoveRoot"]),
+    ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
+    ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
+    ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("SetReadOnly", &["PivotRoot", "MoveRoot"]),
+    ("TakeNull", &["PivotRoot", "MoveRoot"]),
+    ("OpenProc", &["PivotRoot", "MoveRoot"]),
+    ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
+    ("MoveRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
+    ("Mask", &["ProtectRoot", "SetUser"]),
+    ("Protect", &["ProtectRoot", "SetUser"]),
+    ("WriteSysctl", &["SetUser"]),
+    ("EnterDirectory", &["ProtectRoot", "SetUser"]),
+    ("ProtectRoot", &["SetUser"]),
+    // CVE-2023-25173, CVE-2022-29162, CVE-2024-21626: who the program is, in this order.
+    ("LimitInit", &["SetUser"]),
+    ("JoinKeyring", &["SetUser"]),
+    ("Bound", &["SetUser"]),
+    ("SetUser", &["SetCapabilities", "NoNewPrivileges", "VerifyDirectory", "FindProgram"]),
+    ("SetCapabilities", &["FindProgram"]),
+    ("NoNewPrivileges", &["AwaitStart", "Execute"]),
+    ("VerifyDirectory", &["AwaitStart"]),
+    ("FindProgram", &["RecordState"]),
+    ("FindHome", &["RecordState"]),
+    ("OutliveRuntime", &["RecordState"]),
+    ("RecordState", &["WritePidFile", "AwaitStart"]),
+    ("WritePidFile", &["AwaitStart"]),
+];
+
+impl LaunchPlan {
+    /// Checks that the plan keeps the rules that hold for every plan.
+    ///
+    /// # Errors
+    /// The first rule that is broken, in words.
+    pub fn verify(&self) -> Result<(), String> {
+        let steps: Vec<Step<'_>> = self.steps().collect();
+        counts(&steps)?;
+        order(&steps)?;
+        ends(&steps)?;
+        slots(&steps)?;
+        trees(&steps)?;
+        rights(&steps)
+    }
+}
+
+fn count(steps: &[Step<'_>], name: &str) -> usize {
+    steps.iter().filter(|step| step.name() == name).count()
+}
+
+fn counts(steps: &[Step<'_>]) -> Result<(), String> {
+    let wrong = |name: &str, times| Err(format!("{name} is there {times} times"));
+    for name in ONCE {
+        if count(steps, name) != 1 {
+            return wrong(name, count(steps, name));
+        }
+    }
+    for name in AT_MOST_ONCE {
+        if count(steps, name) > 1 {
+            return wrong(name, count(steps, name));
+        }
+    }
+    if count(steps, "PivotRoot") + count(steps, "MoveRoot") != 1 {
+        return Err("the root is not changed once".to_owned());
+    }
+    if count(steps, "AwaitStart") != count(steps, "ListenForStart") {
+        return Err("who listens for start must wait for it".to_owned());
+    }
+    Ok(())
+}
+
+fn order(steps: &[Step<'_>]) -> Result<(), String> {
+    for (earlier, laters) in ORDER {
+        let Some(last) = steps.iter().rposition(|step| step.name() == *earlier) else { continue };
+        let too_early = steps.iter().take(last).find(|step| laters.contains(&step.name()));
+        if let Some(step) = too_early {
+            return Err(format!("{} (step {}) comes before {earlier} (step {})", step.name(), step.number, last + 1));
+        }
+    }
+    Ok(())
+}
+
+/// How a plan begins and ends, and where its actors change.
+fn ends(steps: &[Step<'_>]) -> Result<(), String> {
+    let is = |step: Option<&Step<'_>>, name: &str| step.is_some_and(|step| step.name() == name);
+    if !is(steps.first(), "ClaimId") || !is(steps.last(), "Execute") || count(steps, "Execute") != 1 {
+        return Err("a plan begins with ClaimId and ends with Execute".to_owned());
+    }
+    let first = steps.iter().position(|step| step.actor() == Actor::Init).unwrap_or_default();
+    if !is(steps.get(first), "Harden") || !is(steps.get(first.wrapping_sub(1)), "SpawnInit") {
+        return Err("init's first step is Harden, right after it was spawned".to_owned());
+    }
+    for (index, step) in steps.iter().enumerate() {
+        let makes_user = matches!(step.op, Op::Init(InitOp::Unshare { spaces }) if spaces.has(Ns::User));
+        if makes_user && !is(steps.get(index + 1), "WriteIdMaps") {
+            return Err("a user namespace without id maps".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The slot that a step fills.
+fn fills(op: &Op<'_>) -> Option<Slot> {
+    match op {
+        Op::Host(HostOp::OpenNamespace { slot, .. } | HostOp::ListenForStart { slot }) => Some(*slot),
+        Op::Init(InitOp::Mount { keep, .. }) => *keep,
+        Op::Init(InitOp::AttachRootfs { .. }) => Some(Slot::ROOT),
+        Op::Init(
+            InitOp::OpenDirectory { slot, .. }
+            | InitOp::TakeNull { slot }
+            | InitOp::MakeEmpty { slot }
+            | InitOp::OpenProc { slot, .. },
+        ) => Some(*slot),
+        _ => None,
+    }
+}
+
+/// The slots that a step needs.
+fn needs(op: &Op<'_>) -> Vec<Slot> {
+    let Op::Init(op) = op else { return Vec::new() };
+    match op {
+        InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
+        InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),
+        InitOp::Bind { target: place, .. }
+        | InitOp::OpenDirectory { place, .. }
+        | InitOp::MakeDevice { place, .. }
+        | InitOp::BindDevice { place, .. }
+        | InitOp::MakeLink { place, .. }
+        | InitOp::Protect { place } => vec![place.base],
+        InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
+        InitOp::WriteSysctl { proc, .. } => vec![*proc],
+        InitOp::AwaitStart { listener } => vec![*listener],
+        _ => Vec::new(),
+    }
+}
+
+/// Inherited slots are numbered from 1 without a gap, every slot is filled once, and before it is used.
+fn slots(steps: &[Step<'_>]) -> Result<(), String> {
+    let mut filled: Vec<Slot> = Vec::new();
+    for step in steps {
+        if let Some(slot) = needs(&step.op).into_iter().find(|slot| !filled.contains(slot)) {
+            return Err(format!("step {} uses {slot}, which nothing has filled", step.number));
+        }
+        if let Some(slot) = fills(&step.op) {
+            if filled.contains(&slot) {
+                return Err(format!("step {} fills {slot} again", step.number));
+            }
+            if step.actor() == Actor::Host && usize::from(slot.0) != filled.len() + 1 {
+                return Err(format!("step {} fills {slot} out of turn", step.number));
+            }
+            filled.push(slot);
+        }
+    }
+    Ok(())
+}
+
+/// Where there is a stage, everything of the host's comes from it, once and as it was staged.
+fn trees(steps: &[Step<'_>]) -> Result<(), String> {
+    let mut staged = Vec::new();
+    let has_stage = count(steps, "MakeStage") == 1;
+    for step in steps {
+        let (tree, is_free) = match &step.op {
+            Op::Init(InitOp::StageTree { number, source, .. }) => {
+                staged.push(Tree::Staged(*number, *source));
+                continue;
+            }
+            Op::Init(InitOp::AttachRootfs { tree, .. }) => (tree, false),
+            Op::Init(InitOp::Bind { tree, attributes, .. }) => (tree, !attributes.is_none()),
+            _ => continue,
+        };
+        if matches!(tree, Tree::Staged(..)) != has_stage || has_stage && !staged.contains(tree) {
+            return Err(format!("step {} takes {tree} past the stage", step.number));
+        }
+        if has_stage && is_free {
+            return Err(format!("step {} changes what the stage has locked", step.number));
+        }
+    }
+    Ok(())
+}
+
+/// What capset(2) and prctl(2) would refuse, and what nobody must have.
+fn rights(steps: &[Step<'_>]) -> Result<(), String> {
+    let mut keep = 0;
+    for step in steps {
+        match step.op {
+            Op::Init(InitOp::Bound { keep: bounding }) => keep = bounding,
+            Op::Init(InitOp::SetCapabilities { sets }) => {
+                if sets.effective & !sets.permitted != 0 || sets.inheritable & !keep != 0 {
+                    return Err("capabilities that capset refuses".to_owned());
+                }
+                if sets.ambient & !(sets.permitted & sets.inheritable) != 0 {
+                    return Err("ambient capabilities that are not both permitted and inheritable".to_owned());
+                }
+            }
+            Op::Init(InitOp::SetUser { uid: u32::MAX, .. } | InitOp::SetUser { gid: u32::MAX, .. }) => {
+                return Err("an id that means none".to_owned());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::plan::Draft;
+
+    /// A verifier that accepts everything would be none.
+    #[test]
+    fn a_broken_plan_is_told() {
+        assert!(Draft::default().finish().verify().unwrap_err().contains("ClaimId is there 0 times"));
+    }
+
+    #[test]
+    fn the_rules_are_about_steps_that_exist() {
+        let source = include_str!("../../wire/ops.rs");
+        let names = ORDER.iter().flat_map(|(earlier, laters)| [earlier].into_iter().chain(*laters));
+        for name in names.chain(&ONCE).chain(&AT_MOST_ONCE) {
+            assert!(source.contains(&format!(" {name} {{")), "{name}");
+        }
+    }
+}

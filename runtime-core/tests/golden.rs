@@ -1,0 +1,108 @@
+//! Golden plans: for each bundle in `golden/`, the whole plan, or the refusal. `UPDATE_GOLDEN=1` writes them anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, spec};
+use serde::Deserialize;
+
+/// `launch.json`: what the caller asks for where it is not the default.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Asked {
+    no_pivot: bool,
+    no_new_keyring: bool,
+    run: bool,
+    pid_file: Option<PathBuf>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn names() -> Vec<String> {
+    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Compiles the bundle `name`: the plan, or why there is none; the warnings before it.
+fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
+    let folder = folder().join(name);
+    let facts: Facts = read(&folder.join("facts.json"));
+    let asked: Asked = match folder.join("launch.json") {
+        path if path.exists() => read(&path),
+        _ => Asked::default(),
+    };
+    let options = CreateOptions {
+        pid_file: asked.pid_file,
+        root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
+        keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
+    };
+    let launch = Launch {
+        id: &Id::new("golden").unwrap(),
+        bundle: Path::new("/bundle"),
+        state_dir: Path::new("/run/planc/golden"),
+        options: &options,
+        acts: if asked.run { Acts::Run } else { Acts::Create },
+    };
+    let parsed = spec::parse(&fs::read(folder.join("config.json")).unwrap());
+    let refused = |invalid: runtime_core::Invalid| {
+        let sort = if invalid.unsupported { "refused (unsupported)" } else { "refused" };
+        Err(format!("{sort}: {invalid}\n"))
+    };
+    match parsed {
+        Err(invalid) => (vec![], refused(invalid)),
+        Ok((spec, warnings)) => (warnings, LaunchPlan::create(&spec, &facts, &launch).or_else(refused)),
+    }
+}
+
+/// What `plan.txt` holds: the warnings, then the plan or the refusal.
+fn shown(name: &str) -> String {
+    let (mut warnings, plan) = compile(name);
+    warnings.extend(plan.iter().flat_map(|plan| plan.warnings().iter().cloned()));
+    let mut shown = String::new();
+    for warning in warnings {
+        writeln!(shown, "warning: {warning}").unwrap();
+    }
+    match plan {
+        Ok(plan) => write!(shown, "{plan}").unwrap(),
+        Err(refusal) => shown.push_str(&refusal),
+    }
+    shown
+}
+
+#[test]
+fn every_plan_is_the_golden_one() {
+    let mut differ = Vec::new();
+    for name in names() {
+        let path = folder().join(&name).join("plan.txt");
+        let shown = shown(&name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &shown).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        if shown != golden {
+            let lines = shown.lines().zip(golden.lines());
+            let same = lines.take_while(|(now, golden)| now == golden).count();
+            let at = |text: &str| text.lines().nth(same).unwrap_or("(nothing)").to_owned();
+            differ.push(format!("{name}, line {}:\n  golden {}\n  now    {}", same + 1, at(&golden), at(&shown)));
+        }
+    }
+    assert!(differ.is_empty(), "{}\n(UPDATE_GOLDEN=1 writes them anew)", differ.join("\n"));
+}
+
+#[test]
+fn every_golden_plan_keeps_the_rules() {
+    let plans: Vec<_> = names().into_iter().filter_map(|name| Some((compile(&name).1.ok()?, name))).collect();
+    for (plan, name) in &plans {
+        assert_eq!(plan.verify(), Ok(()), "{name}");
+    }
+    assert!(plans.len() >= 15, "{} plans", plans.len());
+}
