@@ -26,7 +26,8 @@ impl Bundle {
             fs::create_dir_all(rootfs.join(path)).unwrap();
         }
         fs::set_permissions(rootfs.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-        fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n").unwrap();
+        fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n")
+            .unwrap();
         // A copy, not a link: root of a container may write to it.
         fs::copy(BUSYBOX, rootfs.join("bin/busybox")).unwrap();
         for applet in applets() {

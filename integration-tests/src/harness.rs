@@ -128,7 +128,9 @@ impl Need {
                 ((own_major, own_minor) >= (major, minor), reason)
             }
             Self::Path(path) => (exists(path), format!("the host has no {path}")),
-            Self::NativeKernel => (Lane::current() == Lane::Native, "the lane's kernel has no device filter".to_owned()),
+            Self::NativeKernel => {
+                (Lane::current() == Lane::Native, "the lane's kernel has no device filter".to_owned())
+            }
         };
         (!holds).then_some(reason)
     }

@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod exceptions;
 pub mod harness;
+pub mod hostmount;
 pub mod lane;
 pub mod mountinfo;
 pub mod oracle;

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use integration_tests::harness::Need;
 use integration_tests::process;
-use integration_tests::scene::Scene;
+use integration_tests::scene::{Container, Scene};
 use serde_json::{Value, json};
 
 integration_tests::tests! {
@@ -22,7 +23,8 @@ integration_tests::tests! {
     delete_takes_a_created_one,
     delete_force_takes_a_running_one,
     delete_force_of_an_unknown_one_is_fine,
-    delete_kills_what_init_left_behind,
+    delete_kills_what_init_left_behind [Need::Planc],
+    delete_of_one_whose_children_were_killed,
     an_id_is_used_once,
     an_id_is_free_again_after_delete,
     roots_do_not_see_each_other,
@@ -69,7 +71,10 @@ fn state_has_every_field(scene: &Scene) {
     let version = state["ociVersion"].as_str().unwrap();
     assert!(version.starts_with("1."), "{version}");
     let created = state["created"].as_str().unwrap();
-    assert!(created.len() >= "2006-01-02T15:04:05Z".len() && created.contains('T') && created.ends_with('Z'), "{created}");
+    assert!(
+        created.len() >= "2006-01-02T15:04:05Z".len() && created.contains('T') && created.ends_with('Z'),
+        "{created}"
+    );
     container.delete();
 }
 
@@ -212,8 +217,9 @@ fn delete_force_of_an_unknown_one_is_fine(scene: &Scene) {
     scene.rt(&["delete", "--force", &scene.id()]).ok();
 }
 
-/// Without a pid namespace of its own the container's other processes survive its init, until delete.
-fn delete_kills_what_init_left_behind(scene: &Scene) {
+/// Starts a container whose init ends at once and leaves a child behind: without a pid namespace of its own nothing ends
+/// the child with it.
+fn abandon_a_child<'s>(scene: &'s Scene) -> (Container<'s>, u32) {
     let mut bundle = scene.bundle();
     bundle.namespace("pid", None).sh("sleep 1000 & echo $!");
     let container = scene.container(&bundle);
@@ -221,10 +227,24 @@ fn delete_kills_what_init_left_behind(scene: &Scene) {
     let pid = container.pid();
     container.start();
     container.wait_end(pid);
-    let child: u32 = created.printed_since().trim().parse().unwrap();
+    let child = created.printed_since().trim().parse().unwrap();
     assert!(process::runs(child));
+    (container, child)
+}
+
+/// runtime.md#delete: what create made is deleted. (runc 1.1.5 sometimes leaves the cgroup: it does not wait until the
+/// process it killed is dead. A race is no exception that could be asserted.)
+fn delete_kills_what_init_left_behind(scene: &Scene) {
+    let (container, child) = abandon_a_child(scene);
     container.delete_force();
+    assert!(!process::runs(child));
+}
+
+fn delete_of_one_whose_children_were_killed(scene: &Scene) {
+    let (container, child) = abandon_a_child(scene);
+    scene.rt(&["kill", "--all", &container.id, "KILL"]).ok();
     scene.wait_until("the child is dead", || !process::runs(child));
+    container.delete();
 }
 
 /// runtime.md#create: an id that is in use is an error.

@@ -53,7 +53,8 @@ fn says_128_and_the_signal_from_outside(scene: &Scene) {
 }
 
 fn forwards_signals(scene: &Scene) {
-    let container = scene.container(scene.bundle().sh("trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done"));
+    let container =
+        scene.container(scene.bundle().sh("trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done"));
     let running = container.run_call(&[]).spawn();
     scene.wait_until("the trap is set", || running.printed() == "ready\n");
     kill(Pid::from_raw(running.pid() as i32), Signal::SIGTERM).unwrap();
