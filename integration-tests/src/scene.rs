@@ -121,9 +121,19 @@ impl Scene {
         process::wait_until(self.soon(), what, condition);
     }
 
+    /// The host as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&places(&self.root))
+    }
+
+    /// What differs from an earlier snapshot of this scene, after things had time to vanish.
+    pub fn differences_from(&self, before: &Snapshot) -> Vec<String> {
+        before.settle(&places(&self.root))
+    }
+
     /// What the test left behind; empty when the host is as it was.
     pub fn leaks(&self) -> Vec<String> {
-        self.before.settle(&places(&self.root))
+        self.differences_from(&self.before)
     }
 
     /// Ends the scene: what a failed test left is removed, then the test's directory.

@@ -4,9 +4,11 @@
 mod capabilities;
 mod devices;
 mod input;
+mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod planc;
 mod process;
 mod rootfs;
 mod run;
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         process::TESTS,
         capabilities::TESTS,
         input::TESTS,
+        planc::TESTS,
+        killsweep::TESTS,
     ];
     integration_tests::harness::main(tests.concat())
 }
