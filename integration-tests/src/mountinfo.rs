@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Vec<Mount> {
 }
 
 /// The topmost mount at `point`.
-pub fn at<'a>(mounts: &'a [Mount], point: impl AsRef<Path>) -> Option<&'a Mount> {
+pub fn at(mounts: &[Mount], point: impl AsRef<Path>) -> Option<&Mount> {
     mounts.iter().rev().find(|mount| mount.point == point.as_ref())
 }
 

@@ -160,7 +160,7 @@ fn list_as_json(scene: &Scene) {
     let list = list.as_array().unwrap();
     assert_eq!(list.len(), 2);
     for container in &containers {
-        let entry = list.iter().find(|entry| entry["id"] == Value::from(container.id.as_str())).unwrap();
+        let entry = list.iter().find(|entry| entry["id"] == container.id.as_str()).unwrap();
         assert_eq!((&entry["status"], &entry["pid"]), (&json!("created"), &json!(container.pid())));
         assert_eq!(entry["bundle"], Value::from(bundle.arg()));
     }
