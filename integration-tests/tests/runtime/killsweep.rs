@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
+use integration_tests::lane::Lane;
+use integration_tests::oracle::Snapshot;
 use integration_tests::process;
 use integration_tests::runtime::{Call, Running};
 use integration_tests::scene::{Container, Scene};
@@ -14,7 +16,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
-use crate::planc::steps;
+use crate::planc::steps_with;
 
 integration_tests::tests! {
     of_the_default_bundle [Need::Failpoints],
@@ -52,17 +54,19 @@ fn sweep(scene: &Scene, bundle: &Bundle) {
 }
 
 /// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
-fn sweep_from(scene: &Scene, bundle: &Bundle, before: &integration_tests::oracle::Snapshot) {
-    let steps = steps(scene, bundle);
+fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
+    let pid_file = scene.path("pid");
+    let options = ["--pid-file", pid_file.to_str().unwrap()];
+    let steps = steps_with(scene, bundle, &options);
     let of_start = steps.iter().position(|step| step["op"] == "AwaitStart").expect("no AwaitStart");
     let container = scene.container(bundle);
     let mut tried = 0;
     for (index, step) in steps.iter().enumerate() {
         let number = index + 1;
         if index < of_start {
-            stop_and_kill(container.create_call(&[]), number);
+            stop_and_kill(container.create_call(&options), number);
         } else {
-            stop_start_and_kill(scene, &container, number);
+            stop_start_and_kill(scene, &container, &options, number);
         }
         container.delete_force();
         let left = scene.differences_from(before);
@@ -76,8 +80,8 @@ fn sweep_from(scene: &Scene, bundle: &Bundle, before: &integration_tests::oracle
 }
 
 /// The number stays with init: `create` ends well, and `start` is stopped.
-fn stop_start_and_kill(scene: &Scene, container: &Container<'_>, number: usize) {
-    container.create_call(&[]).env("PLANC_FAILPOINT", number.to_string()).done().ok();
+fn stop_start_and_kill(scene: &Scene, container: &Container<'_>, options: &[&str], number: usize) {
+    container.create_call(options).env("PLANC_FAILPOINT", number.to_string()).done().ok();
     stop_and_kill(scene.call(&["start", &container.id]), number);
 }
 
@@ -96,7 +100,7 @@ fn stop_and_kill(call: Call, number: usize) {
 
 /// What the runtime says on the pipe, up to a line's end; less when it ends or says nothing in time.
 fn until_stopped(mut pipe: std::fs::File, running: &mut Running) -> String {
-    let end = Instant::now() + Duration::from_secs(20) * integration_tests::lane::Lane::current().patience();
+    let end = Instant::now() + Duration::from_secs(20) * Lane::current().patience();
     let mut said = String::new();
     while !said.ends_with('\n') && Instant::now() < end && running.runs() {
         let timeout = PollTimeout::from(50_u8);

@@ -8,7 +8,7 @@ use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::mountinfo;
 use integration_tests::process;
-use integration_tests::runtime::Call;
+use integration_tests::runtime::{Call, Kind};
 use integration_tests::scene::{Container, Scene};
 use serde_json::json;
 
@@ -213,6 +213,11 @@ fn offsets_a_new_time_namespace(scene: &Scene) {
     let offsets =
         json!({"boottime": {"secs": 1_000_000, "nanosecs": 0}, "monotonic": {"secs": 1_000_000, "nanosecs": 0}});
     bundle.namespace("time", Some("")).set("/linux/timeOffsets", offsets);
+    if scene.runtime.kind == Kind::Planc && scene.container(&bundle).run().code() != 0 {
+        // Until it is supported: refused by name, never ignored.
+        scene.refused(&bundle, "/linux/timeOffsets");
+        return;
+    }
     let seconds = |text: &str| text.split(['.', ' ']).next().unwrap().parse::<u64>().unwrap();
     let inside = seconds(&scene.sh(&mut bundle, "cat /proc/uptime"));
     let outside = seconds(&fs::read_to_string("/proc/uptime").unwrap());

@@ -20,12 +20,16 @@ integration_tests::tests! {
     demo_runs [Need::Planc],
 }
 
-/// The steps of the plan of a bundle, as `explain --json` lists them.
-pub(crate) fn steps(scene: &Scene, bundle: &Bundle) -> Vec<Value> {
+/// The steps of the plan of a bundle, as `explain --json` lists them for `create` with these options.
+pub(crate) fn steps_with(scene: &Scene, bundle: &Bundle, options: &[&str]) -> Vec<Value> {
     bundle.write();
-    let done = scene.rt(&["explain", "--json", "--bundle", bundle.arg()]);
+    let done = scene.rt(&[&["explain", "--json", "--bundle", bundle.arg()], options].concat());
     done.ok();
     done.json()["steps"].as_array().unwrap_or_else(|| panic!("no steps: {done}")).clone()
+}
+
+fn steps(scene: &Scene, bundle: &Bundle) -> Vec<Value> {
+    steps_with(scene, bundle, &[])
 }
 
 fn explain_lists_the_steps_as_json(scene: &Scene) {
