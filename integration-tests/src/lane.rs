@@ -1,0 +1,40 @@
+//! Where the tests run: inside a lane, or on a machine whose containers are none of their business.
+
+use std::env;
+
+/// What the lane script says in `LANE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// No lane: no container may be run.
+    Outside,
+    /// This machine's kernel, in namespaces of its own; the controllers of the v2 hierarchy may be missing.
+    Native,
+    /// User Mode Linux: all capabilities, all controllers, another kernel.
+    Uml,
+    /// The same with systemd as pid 1.
+    UmlSystemd,
+}
+
+impl Lane {
+    /// The lane this process is in.
+    ///
+    /// # Panics
+    /// When `LANE` is none of the lanes: a misspelt one must not look like none.
+    pub fn current() -> Self {
+        match env::var("LANE").as_deref() {
+            Err(_) | Ok("") => Self::Outside,
+            Ok("native") => Self::Native,
+            Ok("uml") => Self::Uml,
+            Ok("uml-systemd") => Self::UmlSystemd,
+            Ok(other) => panic!("LANE={other:?} is not a lane"),
+        }
+    }
+
+    /// How many times longer than on the machine itself a thing may take.
+    pub fn patience(self) -> u32 {
+        match self {
+            Self::Outside | Self::Native => 1,
+            Self::Uml | Self::UmlSystemd => 4,
+        }
+    }
+}

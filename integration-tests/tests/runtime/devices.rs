@@ -1,0 +1,185 @@
+//! Devices (runtime-spec config-linux.md#devices, #default-devices, #allowed-device-list).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use integration_tests::bundle::Bundle;
+use integration_tests::harness::Need;
+use integration_tests::scene::Scene;
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use serde_json::{Value, json};
+
+integration_tests::tests! {
+    default_ones_have_their_numbers_and_modes,
+    default_ones_work,
+    default_links,
+    extra_ones_are_made,
+    extra_ones_outside_dev,
+    mode_does_not_depend_on_the_umask,
+    refuses_an_unknown_type,
+    refuses_one_without_numbers [Need::Planc],
+    filter_denies_by_default [Need::Path("/dev/fuse")],
+    filter_allows_what_is_listed [Need::Path("/dev/fuse")],
+    filter_takes_access_apart [Need::Path("/dev/fuse")],
+    filter_obeys_the_last_rule [Need::Path("/dev/fuse")],
+    filter_without_rules_for_it_is_none [Need::Path("/dev/fuse")],
+    filter_leaves_the_default_ones,
+    refuses_an_unknown_access [Need::Planc],
+}
+
+fn default_ones_have_their_numbers_and_modes(scene: &Scene) {
+    let script = "cd /dev; stat -c '%n %F %t:%T %a %u:%g' null zero full random urandom tty";
+    let expected =
+        [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")];
+    let expected: String =
+        expected.iter().map(|(name, number)| format!("{name} character special file {number} 666 0:0\n")).collect();
+    assert_eq!(scene.sh(&mut scene.bundle(), script), expected);
+}
+
+fn default_ones_work(scene: &Scene) {
+    let script = "echo x > /dev/null; head -c 3 /dev/zero | od -An -tx1; head -c 8 /dev/urandom | wc -c; \
+                  (echo x > /dev/full) 2>&1 | grep -o 'No space'; true";
+    assert_eq!(scene.sh(&mut scene.bundle(), script), " 00 00 00\n8\nNo space\n");
+}
+
+fn default_links(scene: &Scene) {
+    let script =
+        "cd /dev; for l in fd stdin stdout stderr ptmx; do echo $l $(readlink $l); done; test -c /dev/ptmx && echo ok";
+    let expected = "fd /proc/self/fd\nstdin /proc/self/fd/0\nstdout /proc/self/fd/1\nstderr /proc/self/fd/2\n";
+    let seen = scene.sh(&mut scene.bundle(), script);
+    let rest = seen.strip_prefix(expected).unwrap_or_else(|| panic!("{seen}"));
+    assert!(["ptmx pts/ptmx\nok\n", "ptmx /dev/pts/ptmx\nok\n"].contains(&rest), "{rest}");
+}
+
+fn extra_ones_are_made(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set(
+        "/linux/devices",
+        json!([
+            {"path": "/dev/char", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 3, "gid": 4},
+            {"path": "/dev/dir/block", "type": "b", "major": 7, "minor": 200, "fileMode": 0o600},
+            {"path": "/dev/unbuffered", "type": "u", "major": 10, "minor": 230},
+            {"path": "/dev/fifo", "type": "p", "fileMode": 0o622}
+        ]),
+    );
+    let seen = scene.sh(&mut bundle, "cd /dev; stat -c '%n %F %t:%T %a %u:%g' char dir/block unbuffered fifo");
+    let expected = "char character special file a:e5 640 3:4\ndir/block block special file 7:c8 600 0:0\n\
+                    unbuffered character special file a:e6 666 0:0\nfifo fifo 0:0 622 0:0\n";
+    assert_eq!(seen, expected);
+}
+
+fn extra_ones_outside_dev(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle
+        .set("/linux/devices", json!([{"path": "/opt/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]));
+    assert_eq!(scene.sh(&mut bundle, "stat -c %t:%T /opt/null; echo x > /opt/null && echo ok"), "1:3\nok\n");
+    let made = fs::metadata(bundle.rootfs("/opt/null")).unwrap();
+    assert_eq!(made.rdev(), makedev(1, 3));
+}
+
+fn mode_does_not_depend_on_the_umask(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle
+        .set("/linux/devices", json!([{"path": "/dev/open", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]));
+    bundle.sh("stat -c %a /dev/open /dev/null /dev/shm").write();
+    let id = scene.id();
+    let done = scene.call_by(&["sh", "-c", "umask 077; exec \"$@\"", "sh"], &["run", "-b", bundle.arg(), &id]).done();
+    done.ok();
+    assert_eq!(done.stdout, "666\n666\n1777\n");
+}
+
+fn refuses_an_unknown_type(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/devices", json!([{"path": "/dev/x", "type": "x", "major": 1, "minor": 3}]));
+    scene.refused(&bundle, "/linux/devices/0");
+}
+
+/// major and minor are REQUIRED unless the type is p. runc makes 0:0 of what is absent.
+fn refuses_one_without_numbers(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/devices", json!([{"path": "/dev/x", "type": "c"}]));
+    scene.refused(&bundle, "/linux/devices/0");
+}
+
+/// What happens to /fuse (10:229, which anybody may open) under these rules: `r`, `w`, or both letters.
+fn opens(scene: &Scene, rules: Value) -> String {
+    let mut bundle = scene.bundle();
+    fuse(&bundle);
+    bundle.set("/linux/resources/devices", rules);
+    let seen = scene.sh(
+        &mut bundle,
+        "(: < /fuse) 2>/dev/null && echo -n r; (: > /fuse) 2>/dev/null && echo -n w; (: < /dev/null) && echo .",
+    );
+    seen.trim_end().trim_end_matches('.').to_owned()
+}
+
+/// The image has the node, so that only the filter stands in the way.
+fn fuse(bundle: &Bundle) {
+    let mode = Mode::from_bits_truncate(0o666);
+    mknod(&bundle.rootfs("/fuse"), SFlag::S_IFCHR, mode, makedev(10, 229)).unwrap();
+    nix::sys::stat::fchmodat(
+        nix::fcntl::AT_FDCWD,
+        &bundle.rootfs("/fuse"),
+        mode,
+        nix::sys::stat::FchmodatFlags::FollowSymlink,
+    )
+    .unwrap();
+}
+
+fn filter_denies_by_default(scene: &Scene) {
+    assert_eq!(opens(scene, json!([{"allow": false, "access": "rwm"}])), "");
+}
+
+fn filter_allows_what_is_listed(scene: &Scene) {
+    let deny = json!({"allow": false, "access": "rwm"});
+    assert_eq!(
+        opens(scene, json!([deny, {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"}])),
+        "rw"
+    );
+    assert_eq!(opens(scene, json!([deny, {"allow": true, "type": "c", "major": 10, "access": "rwm"}])), "rw");
+    assert_eq!(opens(scene, json!([deny, {"allow": true, "type": "c", "minor": 229, "access": "rwm"}])), "rw");
+    assert_eq!(
+        opens(scene, json!([deny, {"allow": true, "type": "b", "major": 10, "minor": 229, "access": "rwm"}])),
+        ""
+    );
+    assert_eq!(
+        opens(scene, json!([deny, {"allow": true, "type": "c", "major": 10, "minor": 228, "access": "rwm"}])),
+        ""
+    );
+}
+
+fn filter_takes_access_apart(scene: &Scene) {
+    let deny = json!({"allow": false, "access": "rwm"});
+    for (access, opened) in [("r", "r"), ("w", "w"), ("rw", "rw"), ("m", "")] {
+        let allow = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": access});
+        assert_eq!(opens(scene, json!([deny, allow])), opened, "{access}");
+    }
+}
+
+fn filter_obeys_the_last_rule(scene: &Scene) {
+    let rule =
+        |allow: bool, access: &str| json!({"allow": allow, "type": "c", "major": 10, "minor": 229, "access": access});
+    let deny = json!({"allow": false, "access": "rwm"});
+    assert_eq!(opens(scene, json!([deny, rule(true, "rwm"), rule(false, "w")])), "r");
+    assert_eq!(opens(scene, json!([rule(true, "rwm"), deny])), "");
+    assert_eq!(opens(scene, json!([deny, {"allow": true, "access": "rwm"}, rule(false, "r")])), "w");
+}
+
+/// A list that allows everything is as good as none.
+fn filter_without_rules_for_it_is_none(scene: &Scene) {
+    assert_eq!(opens(scene, json!([{"allow": true, "access": "rwm"}])), "rw");
+}
+
+fn filter_leaves_the_default_ones(scene: &Scene) {
+    let script =
+        "for d in null zero full random urandom; do (: < /dev/$d) && echo $d; done; (: < /dev/ptmx) && echo ptmx";
+    assert_eq!(scene.sh(&mut scene.bundle(), script), "null\nzero\nfull\nrandom\nurandom\nptmx\n");
+}
+
+/// runc takes what it does not know for nothing.
+fn refuses_an_unknown_access(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle
+        .set("/linux/resources/devices", json!([{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rx"}]));
+    scene.refused(&bundle, "/linux/resources/devices/0");
+}
