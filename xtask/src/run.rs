@@ -95,7 +95,9 @@ fn shown(command: &Command) -> String {
         ["setpriv", ..] => 4,
         _ => 0,
     };
-    words[in_front..].join(" ")
+    let words = &words[in_front..];
+    let program = words[0].rsplit('/').next().unwrap_or(&words[0]);
+    [&[program.into()], &words[1..]].concat().join(" ")
 }
 
 /// A program or test binary that cargo built.

@@ -21,7 +21,7 @@ pub(super) fn gate() -> Outcome {
         Err(why) => Outcome::Fail(why),
         Ok((None, target)) => Outcome::NotRun(format!(
             "aarch64: no standard library of {TARGET}; rustup target add {TARGET}, or xtask/toolchains/aarch64 {}",
-            toolchain(&target).display()
+            super::shown(&toolchain(&target))
         )),
         Ok((Some(compiler), target)) => {
             Outcome::command("aarch64: cargo check, init's code", check(&compiler, &target))
