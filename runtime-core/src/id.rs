@@ -17,8 +17,7 @@ impl Id {
     /// # Errors
     /// [`ErrorKind::InvalidSpec`], in the words of runc where engines know them.
     pub fn new(id: &str) -> Result<Self> {
-        let invalid =
-            |why: &str| Err(Error::new(ErrorKind::InvalidSpec, format!("invalid container ID format: {why}")));
+        let invalid = |why: &str| Err(Error::new(ErrorKind::InvalidSpec, format!("invalid container ID format: {why}")));
         if id.is_empty() {
             return Err(Error::new(ErrorKind::InvalidSpec, "container id cannot be empty"));
         }

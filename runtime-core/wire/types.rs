@@ -78,8 +78,16 @@ pub enum Ns {
 
 impl Ns {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::User, Self::Pid, Self::Network, Self::Ipc, Self::Uts, Self::Cgroup, Self::Time, Self::Mount];
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::Pid,
+        Self::Network,
+        Self::Ipc,
+        Self::Uts,
+        Self::Cgroup,
+        Self::Time,
+        Self::Mount,
+    ];
 
     /// Its `CLONE_NEW*` flag.
     pub const fn flag(self) -> u32 {
