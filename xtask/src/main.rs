@@ -1,0 +1,69 @@
+//! `cargo xtask`: the one door to everything that is done to this repository.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+#![allow(clippy::disallowed_methods, reason = "clippy.toml lists what runtime-core's compile/ may not do")]
+
+mod bench;
+mod check;
+mod fuzz;
+mod lane;
+mod packages;
+mod release;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use run::Result;
+
+type Command = (&'static str, &'static str, fn(&[String]) -> Result<()>);
+
+const COMMANDS: &[Command] = &[
+    ("check", "format, lints, documentation, and every count that has a limit", check::main),
+    (
+        "test",
+        "all tests: on the host, then in the native and uml lanes  [--lane native|uml|all] [--runtime PATH] [-- ARG…]",
+        test::main,
+    ),
+    ("lane", "runs a command in a lane: native|uml|uml-systemd [--] CMD…", lane::main),
+    ("conformance", "the OCI validation suite", |_| later("conformance", 'E')),
+    ("bats", "runc's own test suite", |_| later("bats", 'E')),
+    ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
+    ("coverage", "which rows of the feature list have a test", |_| later("coverage", 'D')),
+    ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),
+    ("bench", "planc against runc, crun and the floor, in the native lane  [-- ARG…]", bench::main),
+    ("release", "builds the release binaries and prints their size and SHA-256", release::main),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        print_commands();
+        return ExitCode::SUCCESS;
+    };
+    if matches!(name.as_str(), "--help" | "-h" | "help") {
+        print_commands();
+        return ExitCode::SUCCESS;
+    }
+    let Some((_, _, run)) = COMMANDS.iter().find(|(command, ..)| command == name) else {
+        eprintln!("xtask: there is no command {name:?}; cargo xtask lists them");
+        return ExitCode::from(2);
+    };
+    match run(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask {name}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_commands() {
+    println!("cargo xtask COMMAND\n");
+    for (name, sentence, _) in COMMANDS {
+        println!("  {name:<12} {sentence}");
+    }
+}
+
+fn later(command: &str, issue: char) -> Result<()> {
+    Err(format!("{command} does not exist yet; it arrives with issue {issue}"))
+}

@@ -1,0 +1,96 @@
+//! What the tests need from Debian: looked for, and installed where it is missing, saying so.
+
+use std::path::Path;
+
+use crate::run::{Result, bounded, succeed};
+
+/// A Debian package, a file that tells whether it is there, and what it is for.
+pub(crate) struct Package {
+    name: &'static str,
+    /// A program looked for in `PATH` and the `sbin` folders, or an absolute path.
+    file: &'static str,
+    purpose: &'static str,
+}
+
+const fn package(name: &'static str, file: &'static str, purpose: &'static str) -> Package {
+    Package { name, file, purpose }
+}
+
+/// For the native lane.
+pub(crate) const NATIVE: &[Package] = &[
+    package("tini", "tini", "PID 1 of the lanes"),
+    package("iproute2", "ip", "the lanes' network"),
+    package("hostname", "hostname", "the lanes' name"),
+];
+
+/// For the lanes in User Mode Linux.
+pub(crate) const UML: &[Package] = &[
+    package("tini", "tini", "PID 1 of the lanes"),
+    package("user-mode-linux", "linux.uml", "the kernel of the uml lane"),
+    package("busybox-static", "busybox", "module loading and power off in the uml lane"),
+];
+
+/// For the lane in which systemd is PID 1, beside [`UML`].
+pub(crate) const SYSTEMD: &[Package] = &[
+    package("systemd", "/lib/systemd/systemd", "PID 1 of the uml-systemd lane"),
+    package("dbus", "dbus-daemon", "the bus of the uml-systemd lane"),
+];
+
+/// For the integration tests.
+pub(crate) const TESTS: &[Package] = &[
+    package("busybox-static", "busybox", "the containers' programs"),
+    package("uidmap", "newuidmap", "id maps of users without privilege"),
+    package("strace", "strace", "system call counts"),
+];
+
+/// For the benches.
+pub(crate) const BENCHES: &[Package] = &[
+    package("runc", "runc", "measured beside planc"),
+    package("crun", "crun", "measured beside planc"),
+    package("gcc", "cc", "compiles the floor program"),
+    package("busybox-static", "busybox", "the containers' programs"),
+];
+
+/// Installs those of `wanted` that are missing.
+///
+/// # Errors
+/// When a package is missing and cannot be installed.
+pub(crate) fn ensure(wanted: &[&[Package]]) -> Result<()> {
+    let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !present(package.file)).collect();
+    let mut names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let list = names.join(" ");
+    if !present("apt-get") {
+        return Err(format!("missing here, and there is no apt-get to install it: {list}"));
+    }
+    for package in &missing {
+        eprintln!("xtask: installing {}: {}", package.name, package.purpose);
+    }
+    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    install.extend(&names);
+    if apt_get(5, &["update", "-qq"]).and_then(|()| apt_get(10, &install)).is_err() {
+        return Err(format!("cannot install {list}; as root: apt-get update && apt-get install {list}"));
+    }
+    match missing.iter().find(|package| !present(package.file)) {
+        Some(package) => Err(format!("{} was installed, but {} is still missing", package.name, package.file)),
+        None => Ok(()),
+    }
+}
+
+fn apt_get(minutes: u32, arguments: &[&str]) -> Result<()> {
+    let mut command = bounded(minutes, "apt-get", arguments);
+    // stdout is kept for results.
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr());
+    succeed(&mut command)
+}
+
+/// Whether a program, or the file of an absolute path, is there.
+pub(crate) fn present(file: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin:/sbin";
+    // join() with an absolute path is that path.
+    path.split(':').any(|folder| Path::new(folder).join(file).is_file())
+}

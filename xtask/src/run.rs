@@ -1,0 +1,151 @@
+//! Programs run to their end, bounded in time, and what cargo says about the workspace.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+
+/// What went wrong, for the person at the terminal.
+pub(crate) type Result<T> = std::result::Result<T, String>;
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// A command under `timeout`, run at the root of the workspace; past `minutes` it is killed with its children.
+pub(crate) fn bounded<S: AsRef<OsStr>>(minutes: u32, program: impl AsRef<OsStr>, arguments: &[S]) -> Command {
+    let mut command = tied("timeout");
+    // --foreground is left out: timeout's own process group is what lets it end cargo's children too.
+    command.args(["--kill-after=10s", &format!("{minutes}m")]).arg(program).args(arguments);
+    command.current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// A command that gets SIGTERM when this program ends, however it ends: it may be in a process group of its own, out of
+/// reach of a Ctrl-C.
+pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+/// Runs `command` with this program's own output.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().map_err(|why| not_started(command, &why))?;
+    verdict(command, status)
+}
+
+/// Runs `command` and returns its stdout; stderr is this program's own.
+pub(crate) fn stdout(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output().map_err(|why| not_started(command, &why))?;
+    verdict(command, output.status)?;
+    String::from_utf8(output.stdout).map_err(|_| format!("{} printed what is not UTF-8", shown(command)))
+}
+
+/// Runs `command`, passes its stdout on line by line and shows each line to `see`. Returns whether it succeeded.
+pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|why| not_started(command, &why))?;
+    for line in lines(&mut child) {
+        println!("{line}");
+        see(&line);
+    }
+    child.wait().map(|status| status.success()).map_err(|why| format!("{}: {why}", shown(command)))
+}
+
+fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let output = child.stdout.take().map(BufReader::new);
+    output.into_iter().flat_map(|mut reader| {
+        std::iter::from_fn(move || {
+            let mut line = Vec::new();
+            match reader.read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => None,
+                Ok(_) => Some(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned()),
+            }
+        })
+    })
+}
+
+fn verdict(command: &Command, status: ExitStatus) -> Result<()> {
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(124) => Err(format!("{} did not end in time", shown(command))),
+        _ => Err(format!("{}: {status}", shown(command))),
+    }
+}
+
+fn not_started(command: &Command, why: &std::io::Error) -> String {
+    format!("{}: {why}", shown(command))
+}
+
+/// The command without what [`tied`] and [`bounded`] put in front of it.
+fn shown(command: &Command) -> String {
+    let words: Vec<_> =
+        [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    let in_front = match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
+        ["setpriv", _, _, _, "timeout", ..] => 7,
+        ["setpriv", ..] => 4,
+        _ => 0,
+    };
+    let words = &words[in_front..];
+    let program = words[0].rsplit('/').next().unwrap_or(&words[0]);
+    [&[program.into()], &words[1..]].concat().join(" ")
+}
+
+/// A program or test binary that cargo built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The target's name in its Cargo.toml.
+    pub(crate) name: String,
+    /// `bin`, `test`, `bench` …
+    pub(crate) kind: String,
+    /// The executable.
+    pub(crate) path: PathBuf,
+}
+
+/// Runs `cargo ARGUMENTS` and returns every executable that it names.
+pub(crate) fn build(minutes: u32, arguments: &[&str]) -> Result<Vec<Built>> {
+    let mut command = bounded(minutes, cargo(), arguments);
+    command.arg("--message-format=json-render-diagnostics");
+    let messages = stdout(&mut command)?;
+    Ok(messages.lines().filter_map(|line| executable(&serde_json::from_str(line).ok()?)).collect())
+}
+
+fn executable(message: &Value) -> Option<Built> {
+    let target = &message["target"];
+    Some(Built {
+        path: message["executable"].as_str()?.into(),
+        name: target["name"].as_str()?.to_owned(),
+        kind: target["kind"][0].as_str()?.to_owned(),
+    })
+}
+
+/// Builds planc in release mode and returns its path.
+pub(crate) fn release_planc() -> Result<PathBuf> {
+    let built = build(15, &["build", "--quiet", "--release", "-p", "runtime-cli", "--bin", "planc"])?;
+    let planc = built.into_iter().find(|built| built.name == "planc");
+    Ok(planc.ok_or("cargo built no planc")?.path)
+}
+
+/// The folder that cargo builds in.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = stdout(&mut bounded(2, cargo(), &["metadata", "--no-deps", "--format-version=1"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(|why| format!("cargo metadata: {why}"))?;
+    Ok(metadata["target_directory"].as_str().ok_or("cargo metadata names no target_directory")?.into())
+}
+
+/// Splits `ARGUMENTS -- REST`.
+pub(crate) fn split_at_dashes(arguments: &[String]) -> (&[String], &[String]) {
+    match arguments.iter().position(|argument| argument == "--") {
+        Some(at) => (&arguments[..at], &arguments[at + 1..]),
+        None => (arguments, &[]),
+    }
+}
