@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, spec};
+use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, Timing, spec};
 use serde::Deserialize;
 
 /// `launch.json`: what the caller asks for where it is not the default.
@@ -41,6 +41,7 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         _ => Asked::default(),
     };
     let options = CreateOptions {
+        timing: Timing::None,
         pid_file: asked.pid_file,
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },

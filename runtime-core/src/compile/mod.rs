@@ -5,7 +5,7 @@
 mod capabilities;
 mod cgroup;
 mod check;
-mod device_filter;
+pub(crate) mod device_filter;
 mod devices;
 mod idmap;
 mod mount_options;
