@@ -171,7 +171,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::Refork {} => isolate::refork(init.recorder),
         InitOp::NewSession {} => sys::setsid(),
         InitOp::Propagate { kind } => mounts::propagate(kind),
-        InitOp::MakeStage {} => mounts::make_stage(init),
+        InitOp::MakeStage { at } => mounts::make_stage(init, at.0),
         InitOp::StageTree { number, source, recursive, attributes, propagation } => {
             mounts::stage_tree(number, source.0, recursive, &attributes, &propagation)
         }

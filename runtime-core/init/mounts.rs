@@ -35,14 +35,14 @@ fn set(mount: Fd, flags: u32, attributes: &Attributes, propagation: &List<'_, Pr
     Ok(())
 }
 
-/// A tmpfs over the root directory: no path leads to it, the working directory does, and follows it into a copy of
-/// this mount namespace.
-pub(crate) fn make_stage(init: &Init) -> Result<(), Errno> {
+/// A tmpfs over a directory of the runtime's own: the working directory leads to it, and follows it into a copy of this
+/// mount namespace.
+pub(crate) fn make_stage(init: &Init, at: &CStr) -> Result<(), Errno> {
     let stage =
         new_filesystem(init, c"tmpfs", |fs| sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0))?;
     let stage = mount_of(stage, NOSUID | NODEV)?;
     sys::mkdirat(stage, STAGE_ROOT, 0o755)?;
-    sys::move_mount(stage, Fd::CWD, c"/")?;
+    sys::move_mount(stage, Fd::CWD, at)?;
     sys::fchdir(stage)?;
     sys::close(stage);
     Ok(())

@@ -103,8 +103,9 @@ ops! {
     11 NewSession {} => "lead a new session";
     /// mount_setattr(2) of the root directory.
     12 Propagate { kind: Propagation } => "make the mounts of the host {kind}";
-    /// A tmpfs nobody else sees; init's working directory, so that it is found again after unshare.
-    13 MakeStage {} => "make a stage for the host's trees";
+    /// A tmpfs nobody else sees; init's working directory, so that it is found again after unshare. Not over the root
+    /// directory: a process whose root is covered counts as chrooted, and may make no user namespace (unshare(2), EPERM).
+    13 MakeStage { at: Text<'a> } => "make a stage for the host's trees over {at}";
     /// Copied on the stage in the host's user namespace: entering another one locks its flags and what it covers.
     14 StageTree { number: u16, source: Text<'a>, recursive: bool, attributes: Attributes, propagation: List<'a, Propagation> }
         => "stage a copy of {source}{}", Options(attributes, &Attributes::NONE, propagation);

@@ -37,7 +37,7 @@ use crate::wire::Propagation;
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{why} ({origin})")]
+#[error("{why}{}{origin}{}", if origin.is_empty() { "" } else { " (" }, if origin.is_empty() { "" } else { ")" })]
 pub struct Invalid {
     /// The JSON pointer (RFC 6901) into config.json; empty where the whole of it is meant.
     pub origin: String,
@@ -125,6 +125,7 @@ struct Request<'a> {
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
     cgroup: Option<CString>,
+    state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
 }
@@ -152,7 +153,8 @@ impl<'a> Request<'a> {
         let host_cgroups = cgroup::hierarchy(facts)?;
         let cgroup = cgroup::path(linux, host_cgroups, launch.id)?;
         let propagation = rootfs::propagation(linux)?;
-        Ok(Self { spec, process, linux, facts, launch, spaces, ids, host_cgroups, cgroup, rootfs, propagation })
+        let state_dir = text::path_text("", launch.state_dir)?;
+        Ok(Self { spec, process, linux, facts, launch, spaces, ids, host_cgroups, cgroup, state_dir, rootfs, propagation })
     }
 }
 
@@ -179,7 +181,7 @@ impl LaunchPlan {
         let pid_file = process::pid_file(launch.options.pid_file.as_deref())?;
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
-        rootfs::claim(request, plan)?;
+        rootfs::claim(request, plan);
         cgroup::make(request, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;

@@ -268,7 +268,7 @@ fn host_view(
 pub(super) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
     const SHARED: u64 = 1 << 20;
     const UNBINDABLE: u64 = 1 << 17;
-    plan.init("", InitOp::MakeStage {});
+    plan.init("", InitOp::MakeStage { at: Text(&request.state_dir) });
     let (source, attributes) = (Text(&request.rootfs), Attributes::NONE);
     let op = InitOp::StageTree { number: 0, source, recursive: true, attributes, propagation: List::new(&[]) };
     plan.init("/root/path", op);

@@ -34,7 +34,7 @@ enum Space {
 
 /// When init enters the container's user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UserEntry {
+enum UserEntry {
     /// There is none.
     Never,
     /// After all that takes the host's privileges: other namespaces are joined, the host's trees are staged.
@@ -98,11 +98,6 @@ impl Namespaces {
 
     fn get(&self, ns: Ns) -> &Space {
         &self.spaces[ns as usize]
-    }
-
-    /// When init enters the container's user namespace.
-    pub(super) fn user_entry(&self) -> UserEntry {
-        self.entry
     }
 
     /// Whether the container has a user namespace, new or joined.

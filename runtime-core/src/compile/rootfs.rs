@@ -67,11 +67,9 @@ pub(super) fn propagation(linux: &Linux) -> Result<Option<Propagation>, Invalid>
 }
 
 /// The host claims the id, and fails early where there is no root filesystem.
-pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    let path = path_text("", request.launch.state_dir)?;
-    plan.host("", HostOp::ClaimId { path: Text(&path) });
+pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) {
+    plan.host("", HostOp::ClaimId { path: Text(&request.state_dir) });
     plan.host(ORIGIN, HostOp::CheckRootfs { path: Text(&request.rootfs) });
-    Ok(())
 }
 
 /// Nothing that is mounted from here on may reach the host: its mounts become slaves, or private where that is asked.
