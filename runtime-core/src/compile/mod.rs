@@ -154,7 +154,20 @@ impl<'a> Request<'a> {
         let cgroup = cgroup::path(linux, host_cgroups, launch.id)?;
         let propagation = rootfs::propagation(linux)?;
         let state_dir = text::path_text("", launch.state_dir)?;
-        Ok(Self { spec, process, linux, facts, launch, spaces, ids, host_cgroups, cgroup, state_dir, rootfs, propagation })
+        Ok(Self {
+            spec,
+            process,
+            linux,
+            facts,
+            launch,
+            spaces,
+            ids,
+            host_cgroups,
+            cgroup,
+            state_dir,
+            rootfs,
+            propagation,
+        })
     }
 }
 

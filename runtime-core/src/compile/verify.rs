@@ -60,7 +60,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
     // Nothing is mounted over a cover, and no cover is put where a mount still comes.
-    ("AttachRootfs", &["Mount", "Bind", "OpenDirectory", "MakeDevice", "BindDevice", "MakeLink", "PivotRoot", "MoveRoot"]),
+    (
+        "AttachRootfs",
+        &["Mount", "Bind", "OpenDirectory", "MakeDevice", "BindDevice", "MakeLink", "PivotRoot", "MoveRoot"],
+    ),
     ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
     ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
     ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),

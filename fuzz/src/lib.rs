@@ -1,0 +1,58 @@
+//! What the fuzz targets do with their bytes. `runtime-core/tests/mutations.rs` includes this file, and does the same
+//! with mutations of the golden bundles.
+
+use std::path::Path;
+
+use runtime_core::wire::{Op, Steps};
+use runtime_core::{Acts, CgroupFacts, CreateOptions, Facts, Id, Launch, LaunchPlan, spec};
+
+/// Decodes bytes as init and the host's walk do: each step, each element of its lists, its sentence. The number of steps.
+pub fn plan_decode(bytes: &[u8]) -> usize {
+    let steps = Steps::of(bytes).into_iter().flatten();
+    steps
+        .map(|step| match step.op() {
+            Some(Op::Host(op)) => op.to_string().len() + format!("{op:?}").len(),
+            Some(Op::Init(op)) => op.to_string().len() + format!("{op:?}").len(),
+            None => 0,
+        })
+        .count()
+}
+
+/// Compiles bytes as a config.json, for root and for others; what is compiled keeps the rules. The number of plans.
+pub fn config(bytes: &[u8]) -> usize {
+    let Ok((spec, _)) = spec::parse(bytes) else { return 0 };
+    let id = Id::new("fuzz").expect("an id");
+    let options = CreateOptions::default();
+    let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/planc/fuzz"));
+    let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };
+    let callers = [(0, true), (1000, true), (0, false)];
+    let plans = callers
+        .into_iter()
+        .filter_map(|(euid, initial)| LaunchPlan::create(&spec, &facts(euid, initial), &launch).ok());
+    plans
+        .map(|plan| {
+            assert_eq!(plan.verify(), Ok(()), "{plan}");
+            assert!(plan.steps().all(|step| step.origin.is_empty() || step.origin.starts_with('/')));
+        })
+        .count()
+}
+
+fn facts(euid: u32, initial_user_namespace: bool) -> Facts {
+    let all = (1 << 41) - 1;
+    Facts {
+        kernel: (6, 18),
+        euid,
+        egid: euid,
+        effective: if euid == 0 { all } else { 0 },
+        bounding: all,
+        last_capability: 40,
+        initial_user_namespace,
+        time_namespaces: true,
+        cgroup: Some(CgroupFacts {
+            mount: "/sys/fs/cgroup".into(),
+            own: "/a/b".to_owned(),
+            delegated: euid == 0,
+            controllers: Vec::new(),
+        }),
+    }
+}

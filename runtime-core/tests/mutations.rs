@@ -1,0 +1,144 @@
+//! A few thousand mutations of the golden bundles and their plans through what the fuzz targets do: nothing panics, and
+//! whatever is compiled keeps the rules.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::path::Path;
+use std::{fs, iter};
+
+use runtime_core::wire::{self, Op};
+use runtime_core::{Invalid, spec};
+
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
+mod fuzz;
+
+/// Numbers that look random and are the same in each run (xorshift64, Marsaglia 2003).
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % sides.max(1) as u64) as usize
+    }
+}
+
+fn configs() -> Vec<Vec<u8>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut folders: Vec<_> = fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders.iter().map(|folder| fs::read(folder.join("config.json")).unwrap()).collect()
+}
+
+/// Cuts, doubles, overwrites or swaps something.
+fn mutate(bytes: &[u8], dice: &mut Dice, words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=dice.throw(3) {
+        let at = dice.throw(bytes.len());
+        let end = (at + dice.throw(24)).min(bytes.len());
+        match dice.throw(5) {
+            0 => drop(bytes.drain(at..end)),
+            1 => {
+                let copy = bytes[at..end].to_vec();
+                drop(bytes.splice(at..at, copy));
+            }
+            2 => drop(bytes.splice(at..end, words[dice.throw(words.len())].iter().copied())),
+            3 if at < end => bytes[at] ^= 1 << dice.throw(8),
+            _ => {
+                let other = dice.throw(bytes.len());
+                if !bytes.is_empty() {
+                    bytes.swap(at.min(other), at.max(other));
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// Overwrites a whole JSON string or number, so that the syntax mostly survives.
+fn replace_token(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
+    const WORDS: [&str; 16] = [
+        "\"\"",
+        "\"/\"",
+        "\"..\"",
+        "\"/proc/x\"",
+        "\"\\u0000\"",
+        "\"ro\"",
+        "\"rbind\"",
+        "\"user\"",
+        "\"pid\"",
+        "\"tmpfs\"",
+        "0",
+        "-1",
+        "4294967295",
+        "18446744073709551615",
+        "null",
+        "true",
+    ];
+    let text = std::str::from_utf8(bytes).unwrap();
+    let is_edge = |c: char| "[]{},:\n".contains(c);
+    let tokens: Vec<_> = text.split_inclusive(is_edge).collect();
+    let chosen = dice.throw(tokens.len());
+    let with = WORDS[dice.throw(WORDS.len())];
+    let parts = tokens.iter().enumerate().map(|(n, token)| {
+        let edge = token.len() - token.trim_end_matches(is_edge).len();
+        let is_value = n == chosen && token.trim_end_matches(is_edge).trim().len() > 1;
+        if is_value { format!("{with}{}", &token[token.len() - edge..]) } else { (*token).to_owned() }
+    });
+    parts.collect::<String>().into_bytes()
+}
+
+#[test]
+fn mutated_configs_never_panic() {
+    let dice = &mut Dice(0x5eed);
+    let configs = configs();
+    let words: [&[u8]; 6] = [b"\"", b"{}", b"[]", b"null", b"\\u0000", b"/proc/../"];
+    let plans: usize = configs.iter().map(|config| fuzz::config(config)).sum();
+    assert!(plans > 30, "{plans} plans of unchanged bundles");
+    let mut plans = 0;
+    for _ in 0..25 {
+        for config in &configs {
+            plans += fuzz::config(&replace_token(config, dice));
+            fuzz::config(&mutate(config, dice, &words));
+        }
+    }
+    assert!(plans > 50, "only {plans} of the mutations were still bundles");
+}
+
+#[test]
+fn mutated_plans_never_panic() {
+    let dice = &mut Dice(0xca11);
+    let mut plan = Vec::new();
+    wire::begin(&mut plan);
+    let (spec, _) = spec::parse(&configs()[2]).unwrap();
+    let hostname = spec.hostname().clone().unwrap_or_default();
+    for name in iter::repeat_n(hostname.as_bytes(), 8) {
+        wire::append(&mut plan, "/hostname", &Op::Init(wire::InitOp::SetHostname { name }));
+        let list = [wire::Text(c"a"), wire::Text(c"bc")];
+        let list = wire::List::new(&list);
+        wire::append(&mut plan, "", &Op::Init(wire::InitOp::Execute { args: list, env: list, home: Some(1) }));
+        let spaces = wire::Spaces(7);
+        wire::append(&mut plan, "", &Op::Host(wire::HostOp::SpawnInit { spaces, into_cgroup: true }));
+    }
+    assert_eq!(fuzz::plan_decode(&plan), 24);
+    let words: [&[u8]; 4] = [&[0xff; 4], &[0; 4], &[1, 0, 0, 0], b"pln\x01"];
+    let decoded: usize = (0..5000).map(|_| fuzz::plan_decode(&mutate(&plan, dice, &words))).sum();
+    assert!(decoded > 5000, "{decoded} steps");
+}
+
+#[test]
+fn every_refusal_names_a_place_that_is_in_the_bundle_or_could_be() {
+    let dice = &mut Dice(0xf00d);
+    let mut refused: Vec<Invalid> = Vec::new();
+    for config in configs() {
+        for _ in 0..40 {
+            refused.extend(spec::parse(&replace_token(&config, dice)).err());
+        }
+    }
+    assert!(refused.len() > 50, "{} refusals", refused.len());
+    for Invalid { origin, why, .. } in refused {
+        assert!(origin.is_empty() || origin.starts_with('/'), "{origin}");
+        assert!(!why.is_empty() && !why.contains('\n'), "{why:?}");
+    }
+}
