@@ -141,3 +141,13 @@ fn every_golden_plan_keeps_the_rules() {
     }
     assert!(plans.len() >= 15, "{} plans", plans.len());
 }
+
+#[test]
+fn every_step_names_a_place_that_config_json_has() {
+    for name in names() {
+        let config: serde_json::Value = read(&folder().join(&name).join("config.json"));
+        for step in compile(&name).1.iter().flat_map(LaunchPlan::steps) {
+            assert!(config.pointer(step.origin).is_some(), "{name}: {step}");
+        }
+    }
+}

@@ -14,6 +14,7 @@ const ORIGIN: &str = "/process/capabilities";
 /// What the program will hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sets {
+    origin: &'static str,
     bounding: u64,
     effective: u64,
     permitted: u64,
@@ -53,7 +54,8 @@ impl Sets {
         for name in names(ambient & !(permitted & inheritable)) {
             plan.warn(format!("can't raise ambient capability {name}: it is not both permitted and inheritable"));
         }
-        Self { bounding, effective, permitted, inheritable, ambient: ambient & permitted & inheritable }
+        let origin = if asked.is_some() { ORIGIN } else { "" };
+        Self { origin, bounding, effective, permitted, inheritable, ambient: ambient & permitted & inheritable }
     }
 }
 
@@ -80,14 +82,14 @@ fn number(capability: Capability) -> usize {
 
 /// Drops from the bounding set what the container must not have.
 pub(super) fn bound(sets: &Sets, plan: &mut Draft) {
-    plan.init("/process/capabilities/bounding", InitOp::Bound { keep: sets.bounding });
+    plan.init(sets.origin, InitOp::Bound { keep: sets.bounding });
 }
 
 /// Sets the other four.
 pub(super) fn set(sets: &Sets, plan: &mut Draft) {
-    let Sets { effective, permitted, inheritable, ambient, .. } = *sets;
+    let Sets { origin, effective, permitted, inheritable, ambient, .. } = *sets;
     let sets = Capabilities { effective, permitted, inheritable, ambient };
-    plan.init(ORIGIN, InitOp::SetCapabilities { sets });
+    plan.init(origin, InitOp::SetCapabilities { sets });
 }
 
 /// By number (linux/capability.h).

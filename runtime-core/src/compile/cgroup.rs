@@ -27,7 +27,7 @@ pub(super) fn hierarchy(facts: &Facts) -> Result<&CgroupFacts, Invalid> {
 
 /// The container's cgroup, from the root of the hierarchy; `None` where the caller may make none and none is asked for.
 pub(super) fn path(linux: &Linux, host: &CgroupFacts, id: &Id) -> Result<Option<CString>, Invalid> {
-    let asked = linux.cgroups_path().as_deref().filter(|path| !path.as_os_str().is_empty());
+    let asked = asked(linux);
     if !host.delegated {
         // runc's words: its own tests, and engines' users, look for them.
         let why = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
@@ -39,6 +39,11 @@ pub(super) fn path(linux: &Linux, host: &CgroupFacts, id: &Id) -> Result<Option<
     let parent = if asked.starts_with('/') { Vec::new() } else { names_of_parent(host)? };
     let path: Vec<_> = parent.iter().map(String::as_str).chain(names).collect();
     path_text(origin, Path::new(&format!("/{}", path.join("/")))).map(Some)
+}
+
+/// `cgroupsPath`, where it is set.
+fn asked(linux: &Linux) -> Option<&Path> {
+    linux.cgroups_path().as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
 /// A relative path is taken from where the caller's own cgroup lies: processes and child cgroups exclude each other
@@ -64,7 +69,7 @@ fn names<'a>(origin: &str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
 pub(super) fn make(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
     let Some(path) = &request.cgroup else { return Ok(()) };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
-    let origin = if request.linux.cgroups_path().is_some() { PATH } else { "" };
+    let origin = if asked(request.linux).is_some() { PATH } else { "" };
     plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path) });
     // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
     if request.facts.initial_user_namespace && request.facts.is_privileged() {

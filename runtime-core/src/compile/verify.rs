@@ -269,13 +269,114 @@ fn rights(steps: &[Step<'_>]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::compile::plan::Draft;
+    use crate::facts::{CgroupFacts, Facts};
+    use crate::{Acts, CreateOptions, Id, Launch, spec};
 
-    /// A verifier that accepts everything would be none.
+    /// The plan of a bundle with nearly everything in it.
+    fn whole_plan(has_user: bool) -> LaunchPlan {
+        let mut config = serde_json::to_value(spec::default_config(None)).unwrap();
+        let linux = &mut config["linux"];
+        linux["sysctl"] = serde_json::json!({ "kernel.msgmax": "1" });
+        linux["namespaces"][1]["path"] = "/proc/7/ns/net".into();
+        if has_user {
+            let map = serde_json::json!([{ "containerID": 0, "hostID": 100_000, "size": 10 }]);
+            (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
+            linux["namespaces"].as_array_mut().unwrap().push(serde_json::json!({ "type": "user" }));
+        }
+        config["process"]["terminal"] = false.into();
+        config["process"]["oomScoreAdj"] = 7.into();
+        let extra = serde_json::json!([
+            { "destination": "/a", "source": "/a", "options": ["bind", "ro"] },
+            { "destination": "/b", "type": "tmpfs", "options": ["ro"] },
+        ]);
+        config["mounts"].as_array_mut().unwrap().extend(extra.as_array().unwrap().iter().cloned());
+        let (spec, _) = spec::parse(config.to_string().as_bytes()).unwrap();
+        let all = (1 << 41) - 1;
+        let cgroup =
+            CgroupFacts { mount: "/sys/fs/cgroup".into(), own: "/".to_owned(), delegated: true, controllers: vec![] };
+        let facts = Facts {
+            kernel: (6, 18),
+            euid: 0,
+            egid: 0,
+            effective: all,
+            bounding: all,
+            last_capability: 40,
+            initial_user_namespace: true,
+            time_namespaces: true,
+            cgroup: Some(cgroup),
+        };
+        let options = CreateOptions { pid_file: Some("/pid".into()), ..CreateOptions::default() };
+        let id = Id::new("x").unwrap();
+        let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/x"));
+        let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };
+        LaunchPlan::create(&spec, &facts, &launch).unwrap()
+    }
+
+    fn replay<'a>(steps: impl IntoIterator<Item = &'a Step<'a>>) -> LaunchPlan {
+        let mut draft = Draft::default();
+        for step in steps {
+            match step.op {
+                Op::Host(op) => draft.host(step.origin, op),
+                Op::Init(op) => draft.init(step.origin, op),
+            }
+        }
+        draft.finish()
+    }
+
     #[test]
-    fn a_broken_plan_is_told() {
+    fn without_any_of_its_steps_a_plan_is_none() {
         assert!(Draft::default().finish().verify().unwrap_err().contains("ClaimId is there 0 times"));
+        for plan in [whole_plan(false), whole_plan(true)] {
+            assert_eq!(plan.verify(), Ok(()));
+            let steps: Vec<_> = plan.steps().collect();
+            for name in ONCE.into_iter().chain(["Execute", "Harden", "ListenForStart", "AwaitStart", "PivotRoot"]) {
+                let without = replay(steps.iter().filter(|step| step.name() != name));
+                assert!(without.verify().is_err(), "without {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_steps_of_a_rule_may_change_places() {
+        let mut tried = 0;
+        for plan in [whole_plan(false), whole_plan(true)] {
+            let steps: Vec<_> = plan.steps().collect();
+            for (earlier, laters) in ORDER {
+                for later in *laters {
+                    let Some(last) = steps.iter().rposition(|step| step.name() == *earlier) else { continue };
+                    let Some(first) = steps.iter().position(|step| step.name() == *later) else { continue };
+                    let mut order: Vec<_> = steps.iter().collect();
+                    let moved = order.remove(first);
+                    order.insert(last, moved);
+                    assert!(replay(order).verify().is_err(), "{later} before {earlier}");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 100, "{tried}");
+    }
+
+    #[test]
+    fn sets_that_the_kernel_would_refuse_are_told() {
+        let plan = whole_plan(false);
+        let with = |permitted, inheritable, ambient| {
+            let sets = crate::wire::Capabilities { effective: 1, permitted, inheritable, ambient };
+            let mut steps: Vec<_> = plan.steps().collect();
+            let set = steps.iter_mut().find(|step| step.name() == "SetCapabilities").unwrap();
+            set.op = Op::Init(InitOp::SetCapabilities { sets });
+            replay(&steps).verify()
+        };
+        // CAP_KILL is in the default bounding set.
+        let kill = 1 << 5;
+        assert_eq!(with(1 | kill, kill, kill), Ok(()));
+        assert!(with(kill, kill, kill).is_err(), "effective and not permitted");
+        assert!(with(1, kill, kill).is_err(), "ambient and not permitted");
+        assert!(with(1 | kill, 0, kill).is_err(), "ambient and not inheritable");
+        assert!(with(1, 2, 0).is_err(), "inheritable and not in the bounding set");
     }
 
     #[test]

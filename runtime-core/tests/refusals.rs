@@ -1,0 +1,291 @@
+//! What config.json cannot ask for, each with its place and its words; and what looks like it and asks for nothing.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+
+use runtime_core::{Acts, CgroupFacts, CreateOptions, Facts, Id, Invalid, Launch, LaunchPlan, spec};
+use serde_json::{Value, json};
+
+const ALL: u64 = (1 << 41) - 1;
+
+fn root() -> Facts {
+    Facts {
+        kernel: (6, 18),
+        euid: 0,
+        egid: 0,
+        effective: ALL,
+        bounding: ALL,
+        last_capability: 40,
+        initial_user_namespace: true,
+        time_namespaces: true,
+        cgroup: Some(CgroupFacts {
+            mount: "/sys/fs/cgroup".into(),
+            own: "/user.slice/a.scope".to_owned(),
+            delegated: true,
+            controllers: vec![],
+        }),
+    }
+}
+
+/// runc's default bundle without its terminal.
+fn base() -> Value {
+    let mut config = serde_json::to_value(spec::default_config(None)).unwrap();
+    config["process"]["terminal"] = false.into();
+    config
+}
+
+/// Sets what `pointer` points at; `-` is a new element of a list.
+fn set(config: &mut Value, pointer: &str, value: Value) {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match config.pointer_mut(parent).unwrap() {
+        Value::Array(list) if key == "-" => list.push(value),
+        Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
+        Value::Object(map) => drop(map.insert(key.to_owned(), value)),
+        other => panic!("{other}"),
+    }
+}
+
+fn compile(config: &Value, facts: &Facts) -> Result<LaunchPlan, Invalid> {
+    let (spec, _) = spec::parse(config.to_string().as_bytes())?;
+    let id = Id::new("c1").unwrap();
+    let options = CreateOptions::default();
+    let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/planc/c1"));
+    LaunchPlan::create(&spec, facts, &Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create })
+}
+
+/// Sets each of `patches`; the refusal must have this place and these words.
+fn refused(patches: &[(&str, Value)], origin: &str, why: &str) -> Invalid {
+    let mut config = base();
+    for (pointer, value) in patches {
+        set(&mut config, pointer, value.clone());
+    }
+    let invalid = compile(&config, &root()).map(|plan| plan.to_string()).unwrap_err();
+    assert_eq!(invalid.origin, origin, "{invalid}");
+    assert!(invalid.why.contains(why), "{invalid}");
+    invalid
+}
+
+fn without(mut config: Value, pointer: &str) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    config.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key);
+    config
+}
+
+#[test]
+fn what_later_versions_bring_is_unsupported_and_named() {
+    let hook = json!([{ "path": "/bin/true" }]);
+    for (pointer, value, origin) in [
+        ("/process/terminal", json!(true), ""),
+        ("/process/apparmorProfile", json!("docker-default"), ""),
+        ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
+        ("/process/scheduler", json!({ "policy": "SCHED_FIFO" }), ""),
+        ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 }), ""),
+        ("/hooks", json!({ "prestart": hook }), "/hooks/prestart"),
+        ("/hooks", json!({ "createRuntime": hook }), "/hooks/createRuntime"),
+        ("/hooks", json!({ "createContainer": hook }), "/hooks/createContainer"),
+        ("/hooks", json!({ "startContainer": hook }), "/hooks/startContainer"),
+        ("/hooks", json!({ "poststart": hook }), "/hooks/poststart"),
+        ("/hooks", json!({ "poststop": hook }), "/hooks/poststop"),
+        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
+        ("/linux/mountLabel", json!("x"), ""),
+        ("/linux/intelRdt", json!({ "closID": "x" }), ""),
+        ("/linux/netDevices", json!({ "eth0": {} }), ""),
+        ("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), ""),
+        ("/linux/personality", json!({ "domain": "LINUX32" }), ""),
+        ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND", "nodes": "0" }), ""),
+        ("/linux/resources/memory", json!({ "limit": 1 }), "/linux/resources/memory/limit"),
+        ("/linux/resources/memory", json!({ "swappiness": 0 }), "/linux/resources/memory/swappiness"),
+        ("/linux/resources/cpu", json!({ "shares": 2 }), "/linux/resources/cpu/shares"),
+        ("/linux/resources/cpu", json!({ "cpus": "0" }), "/linux/resources/cpu/cpus"),
+        ("/linux/resources/pids", json!({ "limit": 0 }), "/linux/resources/pids/limit"),
+        ("/linux/resources/blockIO", json!({ "weight": 10 }), "/linux/resources/blockIO/weight"),
+        ("/linux/resources/hugepageLimits", json!([{ "pageSize": "2MB", "limit": 1 }]), ""),
+        ("/linux/resources/network", json!({ "classID": 1 }), "/linux/resources/network/classID"),
+        ("/linux/resources/rdma", json!({ "mlx": { "hcaHandles": 1 } }), ""),
+        ("/linux/resources/unified", json!({ "memory.high": "1" }), ""),
+        ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
+        ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
+    ] {
+        let invalid =
+            refused(&[(pointer, value)], if origin.is_empty() { pointer } else { origin }, "not supported yet");
+        assert!(invalid.unsupported, "{invalid}");
+    }
+}
+
+#[test]
+fn empty_values_ask_for_nothing() {
+    for (pointer, value) in [
+        ("/process/apparmorProfile", json!("")),
+        ("/process/consoleSize", json!({ "height": 1, "width": 2 })),
+        ("/process/execCPUAffinity", json!({ "initial": "0" })),
+        ("/hooks", json!({})),
+        ("/hooks", json!({ "prestart": [], "poststop": null })),
+        ("/linux/seccomp", json!({})),
+        ("/linux/intelRdt", json!({ "enableMonitoring": false })),
+        ("/linux/netDevices", json!({})),
+        ("/linux/timeOffsets", json!({})),
+        ("/linux/resources/memory", json!({ "limit": 0, "disableOOMKiller": false })),
+        ("/linux/resources/cpu", json!({ "shares": 0, "cpus": "" })),
+        ("/linux/resources/pids", json!({})),
+        ("/linux/resources/pids", json!({ "limit": -1 })),
+        ("/linux/resources/blockIO", json!({ "weight": 0 })),
+        ("/linux/resources/network", json!({ "priorities": [] })),
+        ("/linux/resources/unified", json!({})),
+        ("/linux/mountLabel", json!("")),
+        ("/linux/cgroupsPath", json!("")),
+        ("/linux/rootfsPropagation", json!("")),
+        ("/mounts/0/uidMappings", json!([])),
+        ("/annotations", json!({ "a": "" })),
+        ("/windows", json!({ "layerFolders": ["x"] })),
+    ] {
+        let mut config = base();
+        set(&mut config, pointer, value.clone());
+        let plan = compile(&config, &root()).unwrap_or_else(|invalid| panic!("{pointer} {value}: {invalid}"));
+        assert_eq!(plan.to_string(), compile(&base(), &root()).unwrap().to_string(), "{pointer} {value}");
+    }
+}
+
+#[test]
+fn the_process() {
+    for (pointer, value, why) in [
+        ("/process/args", json!([]), "args must not be empty"),
+        ("/process/cwd", json!("usr"), "Cwd must be an absolute path"),
+        ("/process/cwd", json!(""), "Cwd property must not be empty"),
+        ("/process/env/0", json!("PATH"), "missing '='"),
+        ("/process/env/1", json!("=x"), "name cannot be empty"),
+        ("/process/user/uid", json!(4_294_967_295u32), "means none"),
+        ("/process/user/gid", json!(4_294_967_295u32), "means none"),
+        ("/process/user/umask", json!(512), "no umask"),
+        ("/process/args/0", json!("x".repeat(131_072)), "execve"),
+    ] {
+        refused(&[(pointer, value)], pointer, why);
+    }
+    refused(&[("/process/user/additionalGids", json!([0, u32::MAX]))], "/process/user/additionalGids/1", "means none");
+    let limit = |soft, hard| json!({ "type": "RLIMIT_NOFILE", "soft": soft, "hard": hard });
+    refused(&[("/process/rlimits/-", limit(1, 1))], "/process/rlimits/1/type", "twice");
+    refused(&[("/process/rlimits/0", limit(2, 1))], "/process/rlimits/0/soft", "greater than the hard limit");
+    refused(&[("/process/rlimits/0/type", json!("RLIMIT_X"))], "/process/rlimits/0/type", "RLIMIT_X");
+    refused(&[("/process", Value::Null)], "/process", "process property must not be empty");
+    refused(&[("/root", Value::Null)], "/root", "missing");
+    refused(&[("/root/path", json!(""))], "/root/path", "empty");
+}
+
+#[test]
+fn namespaces_and_id_maps() {
+    refused(
+        &[("/linux/namespaces/-", json!({ "type": "uts" }))],
+        "/linux/namespaces/6",
+        "malformed spec file: duplicated ns",
+    );
+    refused(&[("/linux/namespaces/1/path", json!("proc/1/ns/net"))], "/linux/namespaces/1/path", "not absolute");
+    refused(&[("/linux/namespaces/1/type", json!("vm"))], "/linux/namespaces/1/type", "unknown variant");
+    let user = ("/linux/namespaces/-", json!({ "type": "user" }));
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 10 }]);
+    let high = json!([{ "containerID": 1, "hostID": 100_000, "size": 10 }]);
+    let (uids, gids) = ("/linux/uidMappings", "/linux/gidMappings");
+    let missing = "no namespace path to join nor mappings to apply specified";
+    refused(&[user.clone()], uids, missing);
+    refused(&[user.clone(), (uids, map.clone())], gids, missing);
+    refused(&[(gids, map.clone())], gids, "user namespace isn't enabled in the config");
+    refused(&[user.clone(), (uids, high), (gids, map.clone())], uids, "root (id 0) is not mapped");
+    let mapped = |pointer, value| [user.clone(), (uids, map.clone()), (gids, map.clone()), (pointer, value)];
+    refused(&mapped("/process/user/uid", json!(10)), "/process/user/uid", "cannot setuid to unmapped uid 10");
+    refused(&mapped("/process/user/gid", json!(10)), "/process/user/gid", "cannot setgid to unmapped gid 10");
+    refused(&[("/linux/namespaces", json!([{ "type": "pid" }]))], "/linux/namespaces", "without a mount namespace");
+}
+
+#[test]
+fn names_and_kernel_parameters() {
+    let host = json!([{ "type": "mount" }]);
+    refused(
+        &[("/linux/namespaces", host.clone())],
+        "/hostname",
+        "unable to set hostname without a private UTS namespace",
+    );
+    refused(&[("/hostname", json!("x".repeat(65)))], "/hostname", "more than 64");
+    refused(&[("/domainname", json!("x".repeat(65)))], "/domainname", "more than 64");
+    for (key, namespaces, why) in [
+        ("kernel.hostname", None, "use hostname"),
+        ("kernel.panic", None, "is not in a separate kernel namespace"),
+        ("vm.swappiness", None, "is not in a separate kernel namespace"),
+        ("net", None, "is not in a separate kernel namespace"),
+        ("net.ipv4", Some(&host), "not allowed in the host's network namespace"),
+        ("kernel.msgmax", Some(&host), "not allowed in the host's ipc namespace"),
+        ("kernel.domainname", Some(&host), "not allowed in the host's uts namespace"),
+        ("user.max_user_namespaces", None, "not allowed in the host's user namespace"),
+        ("net/../kernel/core_pattern", None, "no name"),
+        ("net..x", None, "no name"),
+    ] {
+        let mut patches = vec![("/linux/sysctl", json!({ key: "1" })), ("/hostname", json!(""))];
+        patches.extend(namespaces.map(|list| ("/linux/namespaces", list.clone())));
+        refused(&patches, &format!("/linux/sysctl/{}", key.replace('/', "~1")), why);
+    }
+}
+
+#[test]
+fn mounts_devices_and_covers() {
+    let mount = |destination: &str, fstype: &str, source: &str, options: &[&str]| json!({ "destination": destination, "type": fstype, "source": source, "options": options });
+    for (value, place, why) in [
+        (mount("/", "tmpfs", "", &[]), "destination", "cover the root filesystem"),
+        (mount("/a/..", "tmpfs", "", &[]), "destination", "cover the root filesystem"),
+        (mount("", "tmpfs", "", &[]), "destination", "needs a destination"),
+        (mount("/proc/1", "tmpfs", "", &[]), "destination", "because it is inside /proc"),
+        (mount("/sys/../proc//sys", "", "/x", &["bind"]), "destination", "because it is inside /proc"),
+        (mount("/proc", "tmpfs", "", &[]), "type", "not of type proc"),
+        (mount("/proc", "", "/srv/volume", &["rbind"]), "source", "not of type proc"),
+        (mount("/a", "", "x", &[]), "type", "needs a type"),
+        (mount("/a", "none", "x", &["ro"]), "type", "needs a type"),
+        (mount("/a", "", "", &["bind"]), "source", "needs a source"),
+        (mount("/a", "ext4", &"x".repeat(256), &[]), "source", "255"),
+        (mount("/a", "overlay", "", &["ro", &format!("lowerdir={}", "x".repeat(256))]), "options/1", "255"),
+    ] {
+        refused(&[("/mounts/-", value)], &format!("/mounts/7/{place}"), why);
+    }
+    for (value, place, why) in [
+        (json!({ "path": "dev/x", "type": "c" }), "/path", "not absolute"),
+        (json!({ "path": "/dev/x", "type": "a" }), "/type", "cannot be made"),
+        (json!({ "path": "/dev/x", "type": "c", "major": -1 }), "/major", "no device number"),
+        (json!({ "path": "/dev/x", "type": "b", "major": 1, "minor": 1 << 20 }), "/minor", "no device number"),
+        (json!({ "path": "/dev/x", "type": "c", "uid": u32::MAX }), "/uid", "means none"),
+    ] {
+        refused(&[("/linux/devices", json!([value]))], &format!("/linux/devices/0{place}"), why);
+    }
+    refused(&[("/linux/maskedPaths/3", json!("proc/x"))], "/linux/maskedPaths/3", "not absolute");
+    refused(&[("/linux/readonlyPaths/0", json!("/.."))], "/linux/readonlyPaths/0", "root itself");
+    refused(&[("/linux/rootfsPropagation", json!("rpublic"))], "/linux/rootfsPropagation", "rootfsPropagation=rpublic");
+    for path in ["/a/../b", "..", "/", "a/./b"] {
+        refused(&[("/linux/cgroupsPath", json!(path))], "/linux/cgroupsPath", "cgroup");
+    }
+}
+
+#[test]
+fn what_the_host_lacks() {
+    let config = base();
+    let told = |facts: Facts, origin: &str, why: &str| {
+        let invalid = compile(&config, &facts).map(|plan| plan.to_string()).unwrap_err();
+        assert_eq!(invalid.origin, origin);
+        assert!(invalid.why.contains(why), "{invalid}");
+    };
+    told(Facts { kernel: (5, 13), ..root() }, "", "at least 5.14 is needed");
+    told(Facts { cgroup: None, ..root() }, "", "cgroup v2 is required");
+    told(
+        Facts { effective: 0, euid: 1000, ..root() },
+        "/linux/namespaces",
+        "rootless container requires user namespaces",
+    );
+    let mut config = base();
+    set(&mut config, "/linux/namespaces/-", json!({ "type": "time" }));
+    let invalid = compile(&config, &Facts { time_namespaces: false, ..root() }).unwrap_err();
+    assert!(invalid.unsupported && invalid.origin == "/linux/namespaces/6", "{invalid}");
+}
+
+#[test]
+fn an_unknown_capability_is_only_a_warning() {
+    let mut config = base();
+    set(&mut config, "/process/capabilities/ambient", json!(["CAP_CHOWN"]));
+    let plan = compile(&config, &root()).unwrap();
+    let warned = |text: &str| plan.warnings().iter().any(|warning| warning.contains(text));
+    assert!(warned("can't raise ambient capability CAP_CHOWN: "), "{:?}", plan.warnings());
+    let plan = compile(&without(base(), "/process/capabilities"), &root()).unwrap();
+    assert!(plan.to_string().contains("bound capabilities to 0x0"), "none configured are none at all");
+}
