@@ -16,6 +16,7 @@ const RDONLY: u64 = 1;
 const NOSUID: u64 = 2;
 const NODEV: u64 = 4;
 const NOEXEC: u64 = 8;
+const MS_SLAVE: u64 = 1 << 19;
 /// Where the root filesystem is attached on the stage.
 const STAGE_ROOT: &CStr = c"root";
 
@@ -239,8 +240,12 @@ pub(crate) fn set_read_only(mount: Fd) -> Result<(), Errno> {
 
 /// The old root lands on top of the new one, from where it is detached.
 pub(crate) fn pivot_root(init: &Init) -> Result<(), Errno> {
+    let old = sys::openat2(Fd::CWD, c"/", sys::O_PATH | O_DIRECTORY, 0, 0)?;
     sys::fchdir(init.slots.get(Slot::ROOT)?)?;
     sys::pivot_root()?;
+    // Of a mount that is still shared with the host (rootfsPropagation) the host would lose what is detached here.
+    sys::mount_setattr(old, c"", AT_RECURSIVE, 0, 0, MS_SLAVE)?;
+    sys::close(old);
     sys::detach(c".")?;
     sys::chdir(c"/")
 }

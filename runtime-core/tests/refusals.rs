@@ -242,11 +242,13 @@ fn mounts_devices_and_covers() {
         refused(&[("/mounts/-", value)], &format!("/mounts/7/{place}"), why);
     }
     for (value, place, why) in [
-        (json!({ "path": "dev/x", "type": "c" }), "/path", "not absolute"),
-        (json!({ "path": "/dev/x", "type": "a" }), "/type", "cannot be made"),
-        (json!({ "path": "/dev/x", "type": "c", "major": -1 }), "/major", "no device number"),
+        (json!({ "path": "dev/x", "type": "c", "major": 1, "minor": 3 }), "/path", "not absolute"),
+        (json!({ "path": "/dev/x", "type": "c" }), "", "needs a major and a minor"),
+        (json!({ "path": "/dev/x", "type": "b", "major": 7 }), "", "needs a major and a minor"),
+        (json!({ "path": "/dev/x", "type": "a", "major": 1, "minor": 3 }), "/type", "cannot be made"),
+        (json!({ "path": "/dev/x", "type": "c", "major": -1, "minor": 3 }), "/major", "no device number"),
         (json!({ "path": "/dev/x", "type": "b", "major": 1, "minor": 1 << 20 }), "/minor", "no device number"),
-        (json!({ "path": "/dev/x", "type": "c", "uid": u32::MAX }), "/uid", "means none"),
+        (json!({ "path": "/dev/x", "type": "c", "major": 1, "minor": 0, "uid": u32::MAX }), "/uid", "means none"),
     ] {
         refused(&[("/linux/devices", json!([value]))], &format!("/linux/devices/0{place}"), why);
     }

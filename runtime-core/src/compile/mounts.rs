@@ -8,7 +8,7 @@ use oci_spec::runtime::Mount;
 use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, short};
 use super::plan::Draft;
 use super::text::{below, cleaned, listed, path_text, text, utf8};
-use super::{Invalid, Request};
+use super::{Invalid, Request, rootfs};
 use crate::wire::{Attributes, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
 
 /// What the container's filesystem is put together from.
@@ -55,6 +55,10 @@ pub(super) struct Attached {
     pub(super) dev_is_copied: bool,
     read_only: Vec<(String, Slot, CString)>,
 }
+
+const UNBINDABLE: u64 = 1 << 17;
+const SLAVE: u64 = 1 << 19;
+const SHARED: u64 = 1 << 20;
 
 /// What stands for one mount while it is decided.
 struct Asked<'a> {
@@ -155,7 +159,13 @@ fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -
         recursive_attributes: asked.options.recursive_attributes(),
     };
     let attributes = asked.options.attributes();
-    planned(asked, what, attributes, if is_proc { Target::RealDirectory } else { Target::LikeSource })
+    let mut planned =
+        planned(asked, what, attributes, if is_proc { Target::RealDirectory } else { Target::LikeSource })?;
+    if rootfs::shares(request) && planned.propagation.iter().all(|asked| asked.kind != SHARED) {
+        // Only what is asked to be shared stays the host's peer.
+        planned.propagation.insert(0, Propagation { kind: SLAVE, recursive: true });
+    }
+    Ok(planned)
 }
 
 fn planned(asked: Asked<'_>, what: What, attributes: Attributes, rule: Target) -> Result<Planned, Invalid> {
@@ -266,8 +276,6 @@ fn host_view(
 
 /// The host's trees are copied where their locks will hold: numbered 1, 2, 3 … as they come; 0 is the root filesystem.
 pub(super) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
-    const SHARED: u64 = 1 << 20;
-    const UNBINDABLE: u64 = 1 << 17;
     plan.init("", InitOp::MakeStage { at: Text(&request.state_dir) });
     let (source, attributes) = (Text(&request.rootfs), Attributes::NONE);
     let op = InitOp::StageTree { number: 0, source, recursive: true, attributes, propagation: List::new(&[]) };

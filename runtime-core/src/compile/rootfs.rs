@@ -73,21 +73,38 @@ pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) {
 }
 
 /// Nothing that is mounted from here on may reach the host: its mounts become slaves, or private where that is asked.
+/// Where mounts are to be shared with the host they stay its peers, all but the root: pivot_root(2) refuses a root whose
+/// parent is shared.
 pub(super) fn propagate(request: &Request<'_>, plan: &mut Draft) {
-    let kind = match request.propagation {
-        Some(Propagation { kind: PRIVATE, .. }) => PRIVATE,
-        _ => SLAVE,
+    let (kind, recursive) = match request.propagation {
+        _ if shares(request) => (PRIVATE, false),
+        Some(Propagation { kind: PRIVATE, .. }) => (PRIVATE, true),
+        _ => (SLAVE, true),
     };
     let origin = if request.propagation.is_some() { PROPAGATION } else { "" };
-    plan.init(origin, InitOp::Propagate { kind: Propagation { kind, recursive: true } });
+    plan.init(origin, InitOp::Propagate { kind: Propagation { kind, recursive } });
+}
+
+/// Whether mounts of the container can be shared with the host. A mount namespace of another user namespace is always a
+/// slave of the one it was copied from (mount_namespaces(7)).
+pub(super) fn shares(request: &Request<'_>) -> bool {
+    let asked = request.propagation.is_some_and(|asked| asked.kind == SHARED);
+    asked && !request.spaces.has_user() && request.launch.options.root_switch == RootSwitch::Pivot
 }
 
 /// The root filesystem is attached; later paths are resolved from it.
 pub(super) fn attach(request: &Request<'_>, plan: &mut Draft) {
     let path = Text(&request.rootfs);
-    let (tree, at) =
-        if request.spaces.is_staged() { (Tree::Staged(0, path), None) } else { (Tree::Path(path), Some(path)) };
-    plan.init(ORIGIN, InitOp::AttachRootfs { tree, at, propagation: List::new(&[]) });
+    let slave = [Propagation { kind: SLAVE, recursive: true }];
+    let (tree, at, propagation): (_, _, &[_]) = if request.spaces.is_staged() {
+        (Tree::Staged(0, path), None, &[])
+    } else if shares(request) {
+        // Over the one mount that is no peer of the host's.
+        (Tree::Path(path), Some(Text(c"/")), &slave)
+    } else {
+        (Tree::Path(path), Some(path), &[])
+    };
+    plan.init(ORIGIN, InitOp::AttachRootfs { tree, at, propagation: List::new(propagation) });
 }
 
 /// What only the host's tree has is taken from it.

@@ -27,7 +27,11 @@ pub fn load(bundle: &Path) -> Result<(Spec, Vec<String>)> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let invalid = |why: String| Error::new(ErrorKind::InvalidSpec, format!("{}: {why}", path.display()));
     let failed = |error: std::io::Error| match error.raw_os_error() {
-        Some(libc::ENOENT) => Error::new(ErrorKind::NotFound, "JSON specification file config.json not found"),
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            // runc's words, which engines' users know.
+            let place = path.parent().unwrap_or(path).display();
+            Error::new(ErrorKind::NotFound, format!("JSON specification file config.json not found in {place}"))
+        }
         Some(libc::ELOOP) => invalid("it is a symbolic link".to_owned()),
         _ => Error::new(ErrorKind::Host, format!("cannot read {}: {error}", path.display())),
     };
@@ -57,7 +61,7 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(Spec, Vec<String>), Invalid> 
         return Err(Invalid::new("", format!("config.json is nested deeper than {DEEPEST}")));
     }
     let spec = match serde_json::from_slice::<Spec>(bytes) {
-        Ok(spec) if text.is_object && !text.has_nul && !has_pids_zero(&spec) => spec,
+        Ok(spec) if text.is_object && !text.has_nul && !has_zeros(&spec) => spec,
         _ => loosen::parse(bytes, &mut warnings)?,
     };
     check::check(&spec)?;
@@ -101,10 +105,12 @@ impl Text {
     }
 }
 
-/// oci-spec reads `"pids": {}`, which is no limit, as the limit 0.
-fn has_pids_zero(spec: &Spec) -> bool {
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    resources.and_then(|resources| resources.pids().as_ref()).is_some_and(|pids| pids.limit() == 0)
+/// oci-spec reads a limit of pids that is absent, which is none, as the limit 0, and so the numbers of a device.
+fn has_zeros(spec: &Spec) -> bool {
+    let Some(linux) = spec.linux() else { return false };
+    let pids = linux.resources().as_ref().and_then(|resources| resources.pids().as_ref());
+    pids.is_some_and(|pids| pids.limit() == 0)
+        || linux.devices().iter().flatten().any(|device| device.major() == 0 || device.minor() == 0)
 }
 
 #[cfg(test)]
@@ -136,7 +142,7 @@ mod tests {
         let path = bundle.0.join("config.json");
         let missing = load(&bundle.0).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
-        assert_eq!(missing.message(), "JSON specification file config.json not found");
+        assert!(missing.message().starts_with("JSON specification file config.json not found in /"));
 
         fs::create_dir(&path).unwrap();
         assert_eq!(load(&bundle.0).unwrap_err().kind(), ErrorKind::InvalidSpec);

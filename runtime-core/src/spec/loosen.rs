@@ -23,6 +23,7 @@ pub(super) fn parse(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec, In
     drop_nulls(&mut value);
     drop_unknown_capabilities(&mut value, warnings);
     fill_in(&mut value);
+    check_numbers(&value)?;
     serde_path_to_error::deserialize(value).map_err(|error| invalid(&error))
 }
 
@@ -157,6 +158,18 @@ fn fill_in(value: &mut Value) {
         let has_calls = seccomp.get("syscalls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
         !seccomp.contains_key("defaultAction") && !has_calls
     });
+}
+
+/// runtime-spec config-linux.md#devices: a device that is no fifo has numbers.
+fn check_numbers(value: &Value) -> Result<(), Invalid> {
+    let devices = value.pointer("/linux/devices").and_then(Value::as_array);
+    for (index, device) in devices.into_iter().flatten().enumerate() {
+        let is_fifo = device.get("type").and_then(Value::as_str) == Some("p");
+        if !is_fifo && (device.get("major").is_none() || device.get("minor").is_none()) {
+            return Err(Invalid::new(format!("/linux/devices/{index}"), "a device needs a major and a minor number"));
+        }
+    }
+    Ok(())
 }
 
 fn remove(value: &mut Value, parent: &str, key: &str, when: impl FnOnce(&Map<String, Value>) -> bool) {
