@@ -184,7 +184,7 @@ fn namespaces_and_id_maps() {
     let high = json!([{ "containerID": 1, "hostID": 100_000, "size": 10 }]);
     let (uids, gids) = ("/linux/uidMappings", "/linux/gidMappings");
     let missing = "no namespace path to join nor mappings to apply specified";
-    refused(&[user.clone()], uids, missing);
+    refused(std::slice::from_ref(&user), uids, missing);
     refused(&[user.clone(), (uids, map.clone())], gids, missing);
     refused(&[(gids, map.clone())], gids, "user namespace isn't enabled in the config");
     refused(&[user.clone(), (uids, high), (gids, map.clone())], uids, "root (id 0) is not mapped");
