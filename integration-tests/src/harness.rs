@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::unistd::geteuid;
@@ -61,6 +61,9 @@ impl Test {
     }
 }
 
+/// What was let pass, for the end of the run.
+static TOLERATED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 thread_local! {
     /// Where and why the current test panicked.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -97,7 +100,8 @@ pub fn main(tests: impl IntoIterator<Item = Test>) -> ExitCode {
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        not_run.iter().for_each(|line| say(format_args!("{line}")));
+        let tolerated = TOLERATED.lock().unwrap();
+        not_run.iter().chain(tolerated.iter()).for_each(|line| say(format_args!("{line}")));
         say(format_args!("runtime: {}, lane: {:?}", runtime.path.display(), Lane::current()));
     }
     conclusion.exit_code()
@@ -155,8 +159,9 @@ enum Failure {
 }
 
 impl Failure {
-    /// Whether nothing but cgroups was left behind. runc kills what it undoes and does not wait until it is dead, so that
-    /// the cgroup cannot always be removed; a race is no exception that could be asserted, so runc may try again.
+    /// Whether runc left nothing but empty cgroups (a process in them would be in the list too). It kills what it undoes
+    /// and does not wait until that is dead, so that removing the cgroup sometimes fails (against runtime-spec
+    /// runtime.md#errors). A race is no exception whose failure could be asserted: it is tolerated, and each time is told.
     fn is_runcs_race(&self, runtime: &Runtime) -> bool {
         let Self::Leaks(lines) = self else { return false };
         runtime.kind == Kind::Runc && lines.iter().all(|line| line.starts_with("cgroup left behind: "))
@@ -167,16 +172,20 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Verdict(why) => f.write_str(why),
-            Self::Leaks(lines) => f.write_str(&lines.join("\n")),
+            Self::Leaks(lines) => f.write_str(&lines.join("; ")),
         }
     }
 }
 
 /// Plays a test, and turns its end around where it is an exception of runc.
 fn judge(test: &Test, runtime: &Runtime) -> Result<(), String> {
-    let played = play(test, runtime);
-    let again = played.as_ref().is_err_and(|failure| failure.is_runcs_race(runtime));
-    let outcome = if again { play(test, runtime) } else { played }.map_err(|failure| failure.to_string());
+    let outcome = match play(test, runtime) {
+        Err(failure) if failure.is_runcs_race(runtime) => {
+            TOLERATED.lock().unwrap().push(format!("TOLERATED: {}: {failure}", test.short()));
+            Ok(())
+        }
+        played => played.map_err(|failure| failure.to_string()),
+    };
     let Some(exception) = exceptions::of(test.short()).filter(|_| runtime.kind == Kind::Runc) else { return outcome };
     match outcome {
         Ok(()) => Err(format!("runc passes it: the exception is out of date ({})", exception.reason)),
