@@ -45,12 +45,14 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     packages::ensure(&[packages::TESTS])?;
     let mut parts = Vec::new();
     if options.runtime.is_none() {
-        parts.push(host(options.passed)?);
+        parts.push(host(options.passed).unwrap_or_else(|why| Part::broken("host", &why)));
     }
-    let subject = subject(&options)?;
-    for &lane in options.lanes {
-        // A lane that cannot run is a failure, but not a reason to keep back what the others came to.
-        parts.push(in_lane(lane, &subject, options.passed).unwrap_or_else(|why| Part::broken(lane.name(), &why)));
+    // What cannot be built, or a lane that cannot run, is a failure, but no reason to keep back what the rest came to.
+    match subject(&options) {
+        Err(why) => parts.push(Part::broken("build", &why)),
+        Ok(subject) => parts.extend(options.lanes.iter().map(|&lane| {
+            in_lane(lane, &subject, options.passed).unwrap_or_else(|why| Part::broken(lane.name(), &why))
+        })),
     }
     summary(&parts, !options.passed.is_empty())
 }
