@@ -19,7 +19,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     for bench in &built {
         println!("     Running {} (lane native)", bench.name);
         let mut lane = Lane::Native.command()?;
-        lane.env("RUNTIME", &planc).env("LANE_TIMEOUT", "1800").current_dir(root());
+        lane.env("PLANC", &planc).env("LANE_TIMEOUT", "1800").current_dir(root());
         succeed(lane.arg(&bench.path).args(passed))?;
     }
     Ok(())

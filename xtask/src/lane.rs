@@ -43,13 +43,20 @@ impl Lane {
     /// # Errors
     /// When the lane's packages are missing and cannot be installed.
     pub(crate) fn command(self) -> Result<Command> {
-        self.script().map(tied)
+        self.script().map(|script| without_cargos_libraries(tied(script)))
     }
 
     fn script(self) -> Result<PathBuf> {
         packages::ensure(self.packages()).map_err(|why| format!("lane {} cannot run: {why}", self.name()))?;
         Ok([env!("CARGO_MANIFEST_DIR"), "lanes", self.name()].iter().collect())
     }
+}
+
+/// cargo makes the dynamic linker look into its own folders first: dozens of system calls for each program that starts,
+/// which no user of planc has.
+fn without_cargos_libraries(mut command: Command) -> Command {
+    command.env_remove("LD_LIBRARY_PATH");
+    command
 }
 
 /// `lane NAME [--] CMD…`: becomes the lane, so that status and signals are its own.
@@ -62,6 +69,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if command.is_empty() {
         return Err(usage.to_owned());
     }
-    let why = Command::new(lane.script()?).args(command).exec();
+    let why = without_cargos_libraries(Command::new(lane.script()?)).args(command).exec();
     Err(format!("lane {name} did not start: {why}"))
 }
