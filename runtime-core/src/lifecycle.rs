@@ -124,7 +124,7 @@ impl Runtime {
         let program = &self.program;
         let launching = Launching { plan: &plan, acts, program, stdio, state, record, timed };
         let Launched { process, record, times } = engine::walk(launching)?;
-        Ok(Container { record, directory, process: Some(process), times })
+        Ok(Container { record, directory, process: Some(process), warnings: plan.warnings().to_vec(), times })
     }
 
     /// The container with this id.
@@ -238,6 +238,7 @@ pub struct Container {
     directory: PathBuf,
     /// Init, where this process made it.
     process: Option<Process>,
+    warnings: Vec<String>,
     times: Vec<(u32, u64)>,
 }
 
@@ -247,7 +248,7 @@ impl Container {
             let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
             return Err(Error::new(ErrorKind::Host, why));
         };
-        Ok(Self { record, directory, process: None, times: Vec::new() })
+        Ok(Self { record, directory, process: None, warnings: Vec::new(), times: Vec::new() })
     }
 
     /// Its id.
@@ -317,6 +318,11 @@ impl Container {
             (_, _, Some(init)) => pidfd_send_signal(init.pidfd.as_fd(), signal.0).map_err(failed),
             (Target::Init, _, None) => wrong_status("container not running"),
         }
+    }
+
+    /// What the caller should be told although the container was made ([`LaunchPlan::warnings`]); of a loaded one nothing.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How long each performed step took, where [`CreateOptions::timing`] asked for it: its number, and nanoseconds.
