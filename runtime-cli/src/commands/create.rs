@@ -1,0 +1,43 @@
+//! `planc create`: makes a container up to status *created*.
+
+use runtime_core::{Error, Stdio};
+
+use super::{Command, launch};
+use crate::args::{Flag, Given};
+use crate::failure::{Failure, Outcome};
+use crate::globals::Context;
+
+/// For engines that pass it to create as they do to run: a created container is always detached.
+const DETACH: Flag = Flag::switch("detach", "no effect: what create makes is always detached").or("d");
+
+pub(super) const COMMAND: Command = Command {
+    name: "create",
+    about: "create a container",
+    words: &["<container-id>"],
+    flags: &[
+        &launch::BUNDLE,
+        &launch::CONSOLE_SOCKET,
+        &launch::PIDFD_SOCKET,
+        &launch::PID_FILE,
+        &launch::NO_PIVOT,
+        &launch::NO_NEW_KEYRING,
+        &launch::PRESERVE_FDS,
+        &DETACH,
+    ],
+    perform,
+};
+
+fn perform(context: &Context, given: &Given) -> Outcome {
+    create(context, given).map_err(|error| Failure::Launch { verb: "create", error })?;
+    Ok(0)
+}
+
+fn create(context: &Context, given: &Given) -> Result<(), Error> {
+    let options = launch::options(context, given)?;
+    let id = super::id(given)?;
+    let bundle = launch::bundle(given)?;
+    launch::warn(bundle.warnings());
+    let container = context.runtime.create(&id, &bundle, &options, Stdio::default())?;
+    launch::warn(container.warnings());
+    Ok(())
+}

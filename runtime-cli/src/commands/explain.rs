@@ -1,0 +1,100 @@
+//! `planc explain`: tells every step that create would perform, and performs none. It needs no privilege.
+
+use runtime_core::wire::{Actor, Op};
+use runtime_core::{Acts, Bundle, Error, ErrorKind, Id, LaunchPlan, Step};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Command, launch};
+use crate::args::{Flag, Given};
+use crate::failure::Outcome;
+use crate::globals::Context;
+use crate::output;
+
+const JSON: Flag = Flag::switch("json", "print the steps as JSON");
+const STEP: Flag = Flag::number("step", "print one step with all that it carries");
+
+pub(super) const COMMAND: Command = Command {
+    name: "explain",
+    about: "tell every step of create for a bundle, and perform none",
+    words: &["[container-id]"],
+    flags: &[
+        &launch::BUNDLE,
+        &launch::CONSOLE_SOCKET,
+        &launch::PIDFD_SOCKET,
+        &launch::PID_FILE,
+        &launch::NO_PIVOT,
+        &launch::NO_NEW_KEYRING,
+        &launch::PRESERVE_FDS,
+        &JSON,
+        &STEP,
+    ],
+    perform,
+};
+
+fn perform(context: &Context, given: &Given) -> Outcome {
+    let options = launch::options(context, given)?;
+    let id = Id::new(given.word(0).as_deref().unwrap_or("explained"))?;
+    let bundle = launch::bundle(given)?;
+    let plan = context.runtime.plan(&id, &bundle, &options, Acts::Create)?;
+    let warnings = bundle.warnings().iter().chain(plan.warnings());
+    let text = if let Some(number) = given.number(&STEP) {
+        detail(&plan, number, &bundle)?
+    } else if given.is(&JSON) {
+        super::pretty(&Explanation { steps: plan.steps().map(Line::of).collect(), warnings: warnings.collect() })?
+    } else {
+        launch::warn(warnings);
+        plan.to_string()
+    };
+    output::print(&text)?;
+    Ok(0)
+}
+
+/// A plan as `--json` prints it.
+#[derive(Serialize)]
+struct Explanation<'a> {
+    steps: Vec<Line<'a>>,
+    warnings: Vec<&'a String>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    number: u32,
+    actor: &'static str,
+    op: &'static str,
+    sentence: String,
+    origin: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn of(step: Step<'a>) -> Self {
+        let actor = match step.actor() {
+            Actor::Host => "host",
+            Actor::Init => "init",
+        };
+        Self { number: step.number, actor, op: step.name(), sentence: step.sentence(), origin: step.origin }
+    }
+}
+
+/// One step, its fields, and what config.json has at its origin.
+fn detail(plan: &LaunchPlan, number: u32, bundle: &Bundle) -> Result<String, Error> {
+    let none = || Error::new(ErrorKind::NotFound, format!("there is no step {number}: the plan has {}", plan.len()));
+    let step = plan.steps().find(|step| step.number == number).ok_or_else(none)?;
+    let (place, fields) = match &step.op {
+        Op::Host(op) => ("on the host", format!("{op:#?}")),
+        Op::Init(op) => ("in the container", format!("{op:#?}")),
+    };
+    let mut text = format!("step {number} of {}, {place}\n{}\n\n{fields}\n", plan.len(), step.sentence());
+    if !step.origin.is_empty() {
+        text += &format!("\nconfig.json {}\n", step.origin);
+        text +=
+            &value(bundle, step.origin).map_or_else(|| Ok("not given\n".to_owned()), |value| super::pretty(&value))?;
+    }
+    Ok(text)
+}
+
+/// What config.json itself says at `pointer`: the loaded form no longer tells what was given and what is a default.
+fn value(bundle: &Bundle, pointer: &str) -> Option<Value> {
+    let text = std::fs::read(bundle.path().join("config.json")).ok()?;
+    serde_json::from_slice::<Value>(&text).ok()?.pointer(pointer).cloned()
+}

@@ -1,0 +1,124 @@
+//! The commands: one file each, and the table of them.
+
+mod create;
+mod delete;
+mod demo;
+mod explain;
+mod kill;
+mod launch;
+mod list;
+mod run;
+mod spec;
+mod start;
+mod state;
+
+use runtime_core::{Container, Error, Id};
+
+use crate::args::{Flag, Given, HELP, Until, Words};
+use crate::failure::{Failure, Outcome, Why, invalid};
+use crate::globals::Context;
+use crate::{output, usage};
+
+/// A command: how it is called, and what it does.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    /// One line, for the usage.
+    pub(crate) about: &'static str,
+    /// Its words, for the usage; those that may be left out are in brackets.
+    pub(crate) words: &'static [&'static str],
+    pub(crate) flags: &'static [&'static Flag],
+    pub(crate) perform: fn(&Context, &Given) -> Outcome,
+}
+
+/// Every command, in the order of the usage.
+pub(crate) const COMMANDS: [&Command; 10] = [
+    &create::COMMAND,
+    &delete::COMMAND,
+    &demo::COMMAND,
+    &explain::COMMAND,
+    &kill::COMMAND,
+    &list::COMMAND,
+    &run::COMMAND,
+    &spec::COMMAND,
+    &start::COMMAND,
+    &state::COMMAND,
+];
+
+impl Command {
+    /// Reads the command's flags and words, and performs it.
+    pub(crate) fn perform(&'static self, context: &Context, words: &mut Words) -> Outcome {
+        let known: Vec<&Flag> = self.flags.iter().copied().chain([&HELP]).collect();
+        let wrong = |why| Failure::Usage { why, of: Some(self) };
+        let given = words.read(&known, Until::End).map_err(|why| wrong(Why::Flag(why)))?;
+        if given.is(&HELP) {
+            output::print(&usage::of(&context.program, self))?;
+            return Ok(0);
+        }
+        if let Some(rule) = self.miscounts(given.words.len()) {
+            return Err(wrong(Why::Count(format!("{}: {:?} {rule}", context.program.path, self.name))));
+        }
+        (self.perform)(context, &given)
+    }
+
+    /// Which rule `count` words break, in the words of runc.
+    fn miscounts(&self, count: usize) -> Option<String> {
+        let most = self.words.len();
+        let least = self.words.iter().filter(|word| !word.starts_with('[')).count();
+        if (least..=most).contains(&count) {
+            None
+        } else if least == most {
+            Some(format!("requires exactly {most} argument(s)"))
+        } else if count < least {
+            Some(format!("requires a minimum of {least} argument(s)"))
+        } else {
+            Some(format!("requires a maximum of {most} argument(s)"))
+        }
+    }
+}
+
+/// The id that is the command's first word.
+fn id(given: &Given) -> Result<Id, Error> {
+    Id::new(&given.word(0).unwrap_or_default())
+}
+
+/// The container whose id is the command's first word.
+fn container(context: &Context, given: &Given) -> Result<Container, Error> {
+    context.runtime.load(&id(given)?)
+}
+
+/// A value as the JSON that people read.
+fn pretty(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|e| invalid(format!("cannot be written as JSON: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted() {
+        assert_eq!(create::COMMAND.miscounts(1), None);
+        assert_eq!(create::COMMAND.miscounts(0).unwrap(), "requires exactly 1 argument(s)");
+        assert_eq!(create::COMMAND.miscounts(2).unwrap(), "requires exactly 1 argument(s)");
+        assert_eq!(list::COMMAND.miscounts(1).unwrap(), "requires exactly 0 argument(s)");
+        assert_eq!(kill::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
+        assert_eq!(kill::COMMAND.miscounts(2), None);
+        assert_eq!(kill::COMMAND.miscounts(3).unwrap(), "requires a maximum of 2 argument(s)");
+    }
+
+    #[test]
+    fn names_and_flags_are_unique() {
+        for command in COMMANDS {
+            assert_eq!(COMMANDS.iter().filter(|other| other.name == command.name).count(), 1);
+            let spelt = command.flags.iter().copied().chain([&HELP]).flat_map(|flag| [Some(flag.name), flag.short]);
+            let mut spelt: Vec<_> = spelt.flatten().collect();
+            let all = spelt.len();
+            spelt.sort_unstable();
+            spelt.dedup();
+            assert_eq!(spelt.len(), all, "{}", command.name);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What stands before the command's name: the global flags, and what they make of the process.
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use runtime_core::{Error, Runtime};
+
+use crate::args::{Flag, Given, HELP};
+use crate::failure::{host, invalid};
+use crate::log::Format;
+
+const ROOT: Flag =
+    Flag::value("root", "the directory of the containers' states (/run/planc, or $XDG_RUNTIME_DIR/planc unprivileged)");
+/// The log's file.
+pub(crate) const LOG: Flag = Flag::value("log", "append the log to this file (default: the standard error)");
+const LOG_FORMAT: Flag = Flag::value("log-format", "text (default) or json");
+/// Whether the log is talkative.
+pub(crate) const DEBUG: Flag = Flag::switch("debug", "log what helps to find faults");
+const SYSTEMD_CGROUP: Flag = Flag::switch("systemd-cgroup", "let systemd make cgroups (not supported by this version)");
+const ROOTLESS: Flag = Flag::value("rootless", "true, false or auto (default); accepted for engines that pass it");
+/// Whether only the version is asked for.
+pub(crate) const VERSION: Flag = Flag::switch("version", "print the version").or("v");
+
+/// Every global flag.
+pub(crate) const FLAGS: [&Flag; 8] = [&ROOT, &LOG, &LOG_FORMAT, &DEBUG, &SYSTEMD_CGROUP, &ROOTLESS, &VERSION, &HELP];
+
+/// The version of the runtime-spec that is implemented.
+const RUNTIME_SPEC: &str = "1.3.0";
+
+/// How planc was called. A link of another name, such as `runc`, makes it speak by that name.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// argv[0]
+    pub(crate) path: String,
+    /// Its last component.
+    pub(crate) name: String,
+}
+
+impl Program {
+    /// Takes the process's arguments apart.
+    pub(crate) fn called() -> (Self, Vec<OsString>) {
+        let mut args = std::env::args_os();
+        let path = args.next().filter(|arg| !arg.is_empty()).unwrap_or_else(|| "planc".into());
+        let name = Path::new(&path).file_name().unwrap_or(&path).to_string_lossy().into_owned();
+        (Self { path: path.to_string_lossy().into_owned(), name }, args.collect())
+    }
+
+    /// The lines of `--version`. Engines look for `version`, `commit: ` and `spec: `; go-runc for `runc version `,
+    /// which it finds where planc is called runc.
+    pub(crate) fn version(&self) -> String {
+        format!(
+            "{} version {}\ncommit: {}\nspec: {RUNTIME_SPEC}\nrustc: {}\n",
+            self.name,
+            env!("CARGO_PKG_VERSION"),
+            option_env!("PLANC_COMMIT").unwrap_or("unknown"),
+            option_env!("PLANC_RUSTC").unwrap_or("unknown"),
+        )
+    }
+}
+
+/// The format that `--log-format` names.
+pub(crate) fn log_format(given: &Given) -> Result<Format, Error> {
+    given.value(&LOG_FORMAT).map_or(Ok(Format::Text), |name| Format::new(&name.to_string_lossy()))
+}
+
+/// What every command is given beside its own flags.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// How planc was called.
+    pub(crate) program: Program,
+    /// The containers below `--root`.
+    pub(crate) runtime: Runtime,
+    /// Whether systemd is to make the cgroups.
+    pub(crate) systemd_cgroup: bool,
+}
+
+impl Context {
+    /// Checks the global flags' values.
+    pub(crate) fn new(program: Program, given: &Given) -> Result<Self, Error> {
+        if let Some(value) = given.value(&ROOTLESS) {
+            if !["true", "false", "auto", "1", "0"].iter().any(|known| value == *known) {
+                return Err(invalid(format!("invalid value {value:?} for flag -rootless: it is true, false or auto")));
+            }
+        }
+        let root = given.path(&ROOT).unwrap_or_else(default_root);
+        let absolute = absolute(&root)?;
+        if is_root_directory(&absolute) {
+            return Err(invalid("option --root argument should not be set to /"));
+        }
+        log::debug!("the state directory is {}", absolute.display());
+        Ok(Self { program, runtime: Runtime::new(absolute), systemd_cgroup: given.is(&SYSTEMD_CGROUP) })
+    }
+}
+
+/// `path` from the root, without asking the file system.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|e| host(&format!("make {} absolute", path.display()), e))
+}
+
+fn default_root() -> PathBuf {
+    let unprivileged = !nix::unistd::geteuid().is_root();
+    let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| unprivileged && !dir.is_empty());
+    own.map_or_else(|| "/run/planc".into(), |dir| Path::new(&dir).join("planc"))
+}
+
+/// Whether an absolute path is `/`, also by way of `..` or of a link.
+fn is_root_directory(path: &Path) -> bool {
+    let mut depth = 0_usize;
+    for component in path.components() {
+        match component {
+            Component::Normal(_) => depth += 1,
+            Component::ParentDir => depth = depth.saturating_sub(1),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    depth == 0 || path.canonicalize().is_ok_and(|real| real == Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Until, Words};
+
+    fn context(line: &str) -> Result<Context, Error> {
+        let mut words = Words::new(line.split_whitespace().map(OsString::from));
+        let program = Program { path: "/usr/bin/planc".into(), name: "planc".into() };
+        Context::new(program, &words.read(&FLAGS, Until::FirstWord).unwrap())
+    }
+
+    #[test]
+    fn the_state_directory_is_absolute_and_not_the_root() {
+        assert_eq!(context("--root /x/y").unwrap().runtime.root(), Path::new("/x/y"));
+        assert_eq!(context("-root=x").unwrap().runtime.root(), std::env::current_dir().unwrap().join("x"));
+        for root in ["/", "//", "/.", "/nosuch/..", "/proc/self/root"] {
+            let error = context(&format!("--root {root} list")).unwrap_err();
+            assert_eq!(error.message(), "option --root argument should not be set to /", "{root}");
+        }
+    }
+
+    #[test]
+    fn what_engines_pass() {
+        let context = context("--root /r --debug --log /l --log-format json --systemd-cgroup --rootless=true list");
+        assert!(context.unwrap().systemd_cgroup);
+    }
+
+    #[test]
+    fn rootless_is_one_of_three() {
+        assert!(context("--rootless auto").is_ok());
+        assert_eq!(
+            context("--rootless=x").unwrap_err().message(),
+            "invalid value \"x\" for flag -rootless: it is true, false or auto"
+        );
+    }
+}
