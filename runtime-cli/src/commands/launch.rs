@@ -41,6 +41,7 @@ pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions,
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
+        ..CreateOptions::default()
     })
 }
 

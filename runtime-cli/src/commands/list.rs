@@ -52,7 +52,7 @@ fn json(states: &[State]) -> Result<String, runtime_core::Error> {
 fn table(states: &[State]) -> String {
     const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
     let rows = states.iter().map(|state| {
-        let status = format!("{:?}", state.status).to_lowercase();
+        let status = state.status.name().to_owned();
         let bundle = state.bundle.display().to_string();
         [state.id.clone(), state.pid.to_string(), status, bundle, state.created.clone(), state.owner.clone()]
     });
