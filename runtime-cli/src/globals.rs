@@ -77,10 +77,10 @@ pub(crate) struct Context {
 impl Context {
     /// Checks the global flags' values.
     pub(crate) fn new(program: Program, given: &Given) -> Result<Self, Error> {
-        if let Some(value) = given.value(&ROOTLESS) {
-            if !["true", "false", "auto", "1", "0"].iter().any(|known| value == *known) {
-                return Err(invalid(format!("invalid value {value:?} for flag -rootless: it is true, false or auto")));
-            }
+        if let Some(value) = given.value(&ROOTLESS)
+            && !["true", "false", "auto", "1", "0"].iter().any(|known| value == *known)
+        {
+            return Err(invalid(format!("invalid value {value:?} for flag -rootless: it is true, false or auto")));
         }
         let root = given.path(&ROOT).unwrap_or_else(default_root);
         let absolute = absolute(&root)?;

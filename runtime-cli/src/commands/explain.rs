@@ -1,6 +1,6 @@
 //! `planc explain`: tells every step that create would perform, and performs none. It needs no privilege.
 
-use runtime_core::wire::{Actor, Op};
+use runtime_core::wire::Op;
 use runtime_core::{Acts, Bundle, Error, ErrorKind, Id, LaunchPlan, Step};
 use serde::Serialize;
 use serde_json::Value;
@@ -68,11 +68,13 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(step: Step<'a>) -> Self {
-        let actor = match step.actor() {
-            Actor::Host => "host",
-            Actor::Init => "init",
-        };
-        Self { number: step.number, actor, op: step.name(), sentence: step.sentence(), origin: step.origin }
+        Self {
+            number: step.number,
+            actor: super::actor(step.actor()),
+            op: step.name(),
+            sentence: step.sentence(),
+            origin: step.origin,
+        }
     }
 }
 

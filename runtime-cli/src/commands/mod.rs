@@ -12,6 +12,7 @@ mod spec;
 mod start;
 mod state;
 
+use runtime_core::wire::Actor;
 use runtime_core::{Container, Error, Id};
 
 use crate::args::{Flag, Given, HELP, Until, Words};
@@ -85,6 +86,14 @@ fn id(given: &Given) -> Result<Id, Error> {
 /// The container whose id is the command's first word.
 fn container(context: &Context, given: &Given) -> Result<Container, Error> {
     context.runtime.load(&id(given)?)
+}
+
+/// Who performs a step.
+fn actor(actor: Actor) -> &'static str {
+    match actor {
+        Actor::Host => "host",
+        Actor::Init => "init",
+    }
 }
 
 /// A value as the JSON that people read.
