@@ -74,8 +74,10 @@ fn tell(page: &mut Page) -> fmt::Result {
         for line in Text::read(path)?.lines() {
             let mut fields = line.split_ascii_whitespace();
             let mut field = || fields.next().unwrap_or("?");
-            let (inside, host, count) = (field(), field(), field());
-            writeln!(page, "  {what}       {inside} here is {host} outside, {count} of them")?;
+            match (field(), field(), field()) {
+                ("0", "0", "4294967295") => writeln!(page, "  {what}       as outside")?,
+                (inside, host, count) => writeln!(page, "  {what}       {inside} is {host} outside, {count} in a row")?,
+            }
         }
     }
     tell_confinement(page)?;
@@ -87,6 +89,7 @@ fn tell(page: &mut Page) -> fmt::Result {
 
 fn tell_confinement(page: &mut Page) -> fmt::Result {
     let status = Text::read(c"/proc/self/status")?;
+    writeln!(page, "  capabilities")?;
     for line in status.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
         let value = value.trim_ascii();
@@ -113,10 +116,10 @@ fn tell_confinement(page: &mut Page) -> fmt::Result {
 
 fn tell_capabilities(page: &mut Page, set: &str, hex: &str) -> fmt::Result {
     let bits = u64::from_str_radix(hex, 16).map_err(|_| fmt::Error)?;
-    write!(page, "  {set:<12} ")?;
+    write!(page, "    {set:<11}")?;
     match bits.count_ones() as usize {
-        0 => return writeln!(page, " no capability"),
-        count if count >= CAPABILITIES.len() => return writeln!(page, " every capability"),
+        0 => return writeln!(page, " none"),
+        count if count >= CAPABILITIES.len() => return writeln!(page, " all"),
         _ => {}
     }
     for (number, name) in CAPABILITIES.iter().enumerate() {

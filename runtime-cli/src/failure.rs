@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     Usage { why: Why, of: Option<&'static Command> },
     /// There is no such command.
     NoSuchCommand(String),
-    /// Making a container failed; `verb` is the command that did.
-    Launch { verb: &'static str, error: Error },
+    /// Making a container failed; `verb` is the command that did, `advice` a line for a person.
+    Launch { verb: &'static str, error: Error, advice: Option<String> },
     /// Anything else failed.
     Runtime(Error),
 }
@@ -37,7 +37,7 @@ impl Failure {
         match self {
             Self::Usage { why: Why::Flag(why) | Why::Count(why), .. } => why.clone(),
             Self::NoSuchCommand(name) => format!("No help topic for '{name}'"),
-            Self::Launch { verb, error } => format!("{program} {verb} failed: {error}"),
+            Self::Launch { verb, error, .. } => format!("{program} {verb} failed: {error}"),
             Self::Runtime(error) => error.to_string(),
         }
     }
@@ -64,8 +64,8 @@ impl Failure {
         if !places.is_empty() {
             page += &format!("  {}\n", places.join(" · "));
         }
-        if let (Self::Launch { .. }, Some(step)) = (self, error.step()) {
-            page += &format!("  nothing was left behind. see: {program} explain -b . --step {}\n", step.number);
+        if let Self::Launch { advice: Some(advice), .. } = self {
+            page += &format!("  {advice}\n");
         }
         page
     }
@@ -98,4 +98,21 @@ pub(crate) fn invalid(why: impl Into<String>) -> Error {
 /// What this version does not do.
 pub(crate) fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{what} is not supported by this version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_engines_and_a_page_for_people() {
+        let error = invalid("cannot mount tmpfs at \"/run\"");
+        let launch = Failure::Launch { verb: "create", error, advice: Some("see: planc explain".into()) };
+        assert_eq!(launch.line("runc"), "runc create failed: cannot mount tmpfs at \"/run\"");
+        assert_eq!(launch.page("runc"), "error: cannot mount tmpfs at \"/run\"\n  see: planc explain\n");
+        assert_eq!(launch.code(), 1);
+        let unknown = Failure::NoSuchCommand("foo".into());
+        assert_eq!(unknown.page("planc"), "error: No help topic for 'foo'\n");
+        assert_eq!(unknown.code(), 3);
+    }
 }

@@ -4,7 +4,7 @@ use runtime_core::{Error, Stdio};
 
 use super::{Command, launch};
 use crate::args::{Flag, Given};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::globals::Context;
 
 /// For engines that pass it to create as they do to run: a created container is always detached.
@@ -28,7 +28,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn perform(context: &Context, given: &Given) -> Outcome {
-    create(context, given).map_err(|error| Failure::Launch { verb: "create", error })?;
+    create(context, given).map_err(|error| launch::failure(context, given, COMMAND.name, error))?;
     Ok(0)
 }
 

@@ -40,10 +40,11 @@ fn perform(context: &Context, _: &Given) -> Outcome {
         ran.and_then(|code| removed.map(|()| code))
     });
     ran.map_err(|error| {
-        for obstacle in obstacles() {
+        // Only a failed step can be the host's refusal.
+        for obstacle in error.step().map(|_| obstacles()).into_iter().flatten() {
             log::warn!("{obstacle}");
         }
-        Failure::Launch { verb: "demo", error }
+        Failure::Launch { verb: COMMAND.name, error, advice: None }
     })
 }
 
@@ -147,23 +148,23 @@ fn micros(nanoseconds: u64) -> String {
     format!("{}.{}", nanoseconds / 1_000, nanoseconds % 1_000 / 100)
 }
 
-/// Why this host may not let an unprivileged caller make a container (user_namespaces(7) and what distributions add).
+/// Why this host may not let an unprivileged caller make a container (user_namespaces(7), and what distributions add).
 fn obstacles() -> Vec<String> {
     if geteuid().is_root() {
         return Vec::new();
     }
     let settings = [
-        ("kernel/unprivileged_userns_clone", "0", "keeps user namespaces for root"),
-        ("kernel/apparmor_restrict_unprivileged_userns", "1", "takes the privileges away that a user namespace gives"),
-        ("user/max_user_namespaces", "0", "allows no user namespace"),
+        ("kernel/unprivileged_userns_clone", "0", "user namespaces are for root only"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "a user namespace gives no privileges"),
+        ("user/max_user_namespaces", "0", "there may be no user namespace"),
     ];
     let set = |path: &str, value: &str| {
         fs::read_to_string(Path::new("/proc/sys").join(path)).is_ok_and(|now| now.trim() == value)
     };
     let found = settings.into_iter().filter(|(path, value, _)| set(path, value));
     let mut said: Vec<_> =
-        found.map(|(path, value, what)| format!("this host {what}: {} is {value}", path.replace('/', "."))).collect();
-    said.push("without root, what a container may do depends on the host; as root the demo needs nothing".to_owned());
+        found.map(|(path, value, what)| format!("{} is {value} here: {what}", path.replace('/', "."))).collect();
+    said.push("without root the demo needs a host that lets users make user namespaces; try it as root".to_owned());
     said
 }
 

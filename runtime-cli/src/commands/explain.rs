@@ -1,4 +1,4 @@
-//! `planc explain`: tells every step that create would perform, and performs none. It needs no privilege.
+//! `planc explain`: tells every step that create or run would perform, and performs none. It needs no privilege.
 
 use runtime_core::wire::Op;
 use runtime_core::{Acts, Bundle, Error, ErrorKind, Id, LaunchPlan, Step};
@@ -14,9 +14,11 @@ use crate::output;
 const JSON: Flag = Flag::switch("json", "print the steps as JSON");
 const STEP: Flag = Flag::number("step", "print one step with all that it carries");
 
+const RUN: Flag = Flag::switch("run", "tell the steps of run, which does not wait for a start");
+
 pub(super) const COMMAND: Command = Command {
     name: "explain",
-    about: "tell every step of create for a bundle, and perform none",
+    about: "tell every step that a bundle's container takes, and perform none",
     words: &["[container-id]"],
     flags: &[
         &launch::BUNDLE,
@@ -28,6 +30,7 @@ pub(super) const COMMAND: Command = Command {
         &launch::PRESERVE_FDS,
         &JSON,
         &STEP,
+        &RUN,
     ],
     perform,
 };
@@ -36,7 +39,8 @@ fn perform(context: &Context, given: &Given) -> Outcome {
     let options = launch::options(context, given)?;
     let id = Id::new(given.word(0).as_deref().unwrap_or("explained"))?;
     let bundle = launch::bundle(given)?;
-    let plan = context.runtime.plan(&id, &bundle, &options, Acts::Create)?;
+    let acts = if given.is(&RUN) { Acts::Run } else { Acts::Create };
+    let plan = context.runtime.plan(&id, &bundle, &options, acts)?;
     let warnings = bundle.warnings().iter().chain(plan.warnings());
     let text = if let Some(number) = given.number(&STEP) {
         detail(&plan, number, &bundle)?

@@ -1,9 +1,9 @@
 //! What create, run and explain have in common: the flags that say how a container is made.
 
-use runtime_core::{Bundle, CreateOptions, Error, Keyring, RootSwitch};
+use runtime_core::{Bundle, CreateOptions, Error, ErrorKind, Keyring, RootSwitch};
 
 use crate::args::{Flag, Given};
-use crate::failure::unsupported;
+use crate::failure::{Failure, unsupported};
 use crate::globals::{Context, absolute};
 
 /// The bundle's directory.
@@ -48,6 +48,23 @@ pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions,
 /// The bundle that the flags name.
 pub(super) fn bundle(given: &Given) -> Result<Bundle, Error> {
     Bundle::load(given.path(&BUNDLE).unwrap_or_else(|| ".".into()))
+}
+
+/// What is told of a launch that failed: for a person also whether anything is left, and where to look.
+pub(super) fn failure(context: &Context, given: &Given, verb: &'static str, error: Error) -> Failure {
+    let advice = error.step().map(|step| {
+        let program = &context.program.name;
+        let id = super::id(given);
+        let left = match id.and_then(|id| context.runtime.load(&id)) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => "nothing was left behind".to_owned(),
+            _ => format!("{program} delete --force removes what was left behind"),
+        };
+        let bundle = given.path(&BUNDLE).unwrap_or_else(|| ".".into());
+        // Create's plan has steps that run's has not.
+        let acts = if verb == "run" { "--run " } else { "" };
+        format!("{left}. see: {program} explain {acts}-b {} --step {}", bundle.display(), step.number)
+    });
+    Failure::Launch { verb, error, advice }
 }
 
 /// Logs what the user should know although it goes on.

@@ -5,7 +5,7 @@ use runtime_core::{Deletion, Error, Stdio};
 use super::{Command, launch};
 use crate::args::{Flag, Given};
 use crate::attached::{Orphans, Vigil};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::globals::Context;
 
 const DETACH: Flag = Flag::switch("detach", "return as soon as the container runs").or("d");
@@ -32,7 +32,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn perform(context: &Context, given: &Given) -> Outcome {
-    run(context, given).map_err(|error| Failure::Launch { verb: "run", error })
+    run(context, given).map_err(|error| launch::failure(context, given, COMMAND.name, error))
 }
 
 fn run(context: &Context, given: &Given) -> Result<u8, Error> {
