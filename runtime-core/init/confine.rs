@@ -37,7 +37,9 @@ pub(crate) fn set_user(uid: u32, gid: u32, groups: Option<&List<'_, u32>>) -> Re
         execute::with_numbers(groups, sys::setgroups)?;
     }
     sys::setresgid(gid)?;
-    sys::setresuid(uid)
+    sys::setresuid(uid)?;
+    // New ids make a process as dumpable as fs.suid_dumpable says.
+    sys::set_dumpable(false)
 }
 
 pub(crate) fn set_capabilities(sets: &Capabilities) -> Result<(), Errno> {

@@ -58,7 +58,9 @@ pub(crate) fn set_oom_score(score: i32) -> Result<(), Errno> {
 
 pub(crate) fn become_root() -> Result<(), Errno> {
     sys::setresgid(0)?;
-    sys::setresuid(0)
+    sys::setresuid(0)?;
+    // New ids make a process as dumpable as fs.suid_dumpable says.
+    sys::set_dumpable(false)
 }
 
 /// Goes on in a child that is the host's, not init's own: so nothing stands between the host and the container. The

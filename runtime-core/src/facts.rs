@@ -54,6 +54,12 @@ impl Facts {
 }
 
 impl Facts {
+    /// The same host, as its root sees it.
+    pub fn of_root(&self) -> Self {
+        let all = u64::MAX >> (63 - u32::from(self.last_capability).min(63));
+        Self { euid: 0, egid: 0, effective: all, bounding: all, initial_user_namespace: true, ..self.clone() }
+    }
+
     /// Reads what this host is: a handful of small files, without privilege.
     ///
     /// # Errors

@@ -86,9 +86,31 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidSpec`] or [`ErrorKind::Unsupported`], with the place in config.json.
     pub fn plan(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
+        self.plan_with(&Facts::read()?, id, bundle, options, acts)
+    }
+
+    /// As [`Self::plan`], for a reader: of a bundle that takes root's privileges and is read by somebody else, it is the
+    /// plan that root would perform.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn explain(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
+        let facts = Facts::read()?;
+        let own = self.plan_with(&facts, id, bundle, options, acts);
+        if facts.euid == 0 { own } else { own.or_else(|_| self.plan_with(&facts.of_root(), id, bundle, options, acts)) }
+    }
+
+    fn plan_with(
+        &self,
+        facts: &Facts,
+        id: &Id,
+        bundle: &Bundle,
+        options: &CreateOptions,
+        acts: Acts,
+    ) -> Result<LaunchPlan> {
         let state_dir = self.root.join(id.as_str());
         let launch = Launch { id, bundle: bundle.path(), state_dir: &state_dir, options, acts };
-        Ok(LaunchPlan::create(bundle.spec(), &Facts::read()?, &launch)?)
+        Ok(LaunchPlan::create(bundle.spec(), facts, &launch)?)
     }
 
     /// Makes a container up to status *created* (runtime-spec runtime.md#create).

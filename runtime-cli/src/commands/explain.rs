@@ -40,7 +40,7 @@ fn perform(context: &Context, given: &Given) -> Outcome {
     let id = Id::new(given.word(0).as_deref().unwrap_or("explained"))?;
     let bundle = launch::bundle(given)?;
     let acts = if given.is(&RUN) { Acts::Run } else { Acts::Create };
-    let plan = context.runtime.plan(&id, &bundle, &options, acts)?;
+    let plan = context.runtime.explain(&id, &bundle, &options, acts)?;
     let warnings = bundle.warnings().iter().chain(plan.warnings());
     let text = if let Some(number) = given.number(&STEP) {
         detail(&plan, number, &bundle)?

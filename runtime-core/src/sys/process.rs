@@ -5,10 +5,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
-/// pidfd_open(2)
+/// pidfd_open(2); ESRCH where no process has this pid.
 pub(crate) fn pidfd_open(pid: u32) -> nix::Result<OwnedFd> {
     // SAFETY: takes numbers only; the answer is a new descriptor.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = match Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }) {
+        // KERNEL(6.1): a pid that lives on as a session's or a group's only is no process, and said so by EINVAL.
+        Err(Errno::EINVAL) => return Err(Errno::ESRCH),
+        opened => opened?,
+    };
     // SAFETY: nobody else owns the new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
