@@ -1,7 +1,7 @@
 //! The host's end of "your turn": a packet of one byte, and never a wait without a bound.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -66,5 +66,11 @@ impl Turn {
             }
         }
         Ok(if message.bytes == 0 { Received::End } else { Received::Turn(fd) })
+    }
+}
+
+impl AsFd for Turn {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
