@@ -36,7 +36,7 @@ pub(crate) fn start(state: &StateDir) -> Result<()> {
         Err(errno) => return Err(host_error("hear from init", errno)),
     };
     #[cfg(feature = "failpoints")]
-    super::failpoint::watch(page.recorder(), turn.as_fd());
+    super::failpoint::watch(page.recorder(), std::os::fd::AsFd::as_fd(&turn));
     match turn.receive() {
         Ok(_) if executed(&plan, &page) => {
             state.remove_start();
