@@ -29,7 +29,10 @@ pub(super) fn at(step: u32) {
 /// Waits for the turn to end; stops where init is at the step to stop at and stays there.
 pub(super) fn watch(recorder: &Recorder, turn: BorrowedFd<'_>) {
     let stop_at = recorder.stop.load(Ordering::Relaxed);
-    while stop_at != 0 {
+    if stop_at == 0 {
+        return;
+    }
+    loop {
         let timeout = PollTimeout::try_from(Duration::from_millis(10)).unwrap_or(PollTimeout::NONE);
         let over = poll(&mut [PollFd::new(turn, PollFlags::POLLIN)], timeout).is_ok_and(|count| count > 0);
         if over {
