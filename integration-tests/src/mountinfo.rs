@@ -1,4 +1,4 @@
-//! The lines of /proc/<pid>/mountinfo (proc_pid_mountinfo(5)).
+//! The lines of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 
 use std::path::{Path, PathBuf};
 

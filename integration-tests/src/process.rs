@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// PF_KTHREAD of the kernel's task flags: the kernel's own threads come and go as it likes.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// What /proc/<pid>/stat says of a process (proc_pid_stat(5)).
+/// What /proc/PID/stat says of a process (proc_pid_stat(5)).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stat {
     /// The name of its program.
@@ -26,7 +26,7 @@ pub struct Stat {
     pub kernel: bool,
 }
 
-/// Reads /proc/<pid>/stat; `None` when there is no such process.
+/// Reads /proc/PID/stat; `None` when there is no such process.
 pub fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold spaces and parentheses: it ends at the last one.
@@ -55,7 +55,7 @@ pub fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// The value of a line of /proc/<pid>/status.
+/// The value of a line of /proc/PID/status.
 pub fn status_line(status: &str, key: &str) -> Option<String> {
     status.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim().to_owned()))
 }
