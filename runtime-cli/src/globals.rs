@@ -30,7 +30,7 @@ const RUNTIME_SPEC: &str = "1.3.0";
 /// How planc was called. A link of another name, such as `runc`, makes it speak by that name.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// argv[0]
+    /// `argv[0]`
     pub(crate) path: String,
     /// Its last component.
     pub(crate) name: String,
