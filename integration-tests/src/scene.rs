@@ -1,9 +1,9 @@
 //! What one test has to itself: a directory, a runtime root, ids, and containers that are gone when it ends.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,7 +24,6 @@ pub struct Scene {
     pub runtime: Runtime,
     dir: PathBuf,
     root: PathBuf,
-    count: Cell<u32>,
     before: Snapshot,
 }
 
@@ -36,7 +35,7 @@ impl Scene {
         fs::create_dir(&dir).unwrap();
         let root = dir.join("root");
         let before = Snapshot::take(&places(&root));
-        Self { runtime: runtime.clone(), dir, root, count: Cell::new(0), before }
+        Self { runtime: runtime.clone(), dir, root, before }
     }
 
     /// A path in the test's directory.
@@ -59,9 +58,11 @@ impl Scene {
         format!("t{}-{}", std::process::id(), self.next())
     }
 
-    /// A number that this test has not used.
+    /// A number that no test of this process has used: what an earlier test's container was called may still be in the
+    /// kernel's mind (a keyring lives on until it is collected).
     fn next(&self) -> u32 {
-        self.count.replace(self.count.get() + 1)
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        COUNT.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A command of the runtime.

@@ -12,6 +12,9 @@ use crate::spec;
 pub struct Bundle {
     path: PathBuf,
     spec: Spec,
+    /// What `spec` was read from: it goes into the container's state, since later changes of config.json are none of the
+    /// container's (runtime-spec runtime.md#lifecycle).
+    json: Vec<u8>,
     warnings: Vec<String>,
 }
 
@@ -22,11 +25,24 @@ impl Bundle {
     /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::InvalidSpec`] with the place in it that is wrong.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let absolute = std::path::absolute(path).map_err(|error| {
-            Error::new(ErrorKind::NotFound, format!("cannot find the bundle {}: {error}", path.display()))
-        })?;
-        let (spec, warnings) = spec::load(&absolute)?;
-        Ok(Self { path: absolute, spec, warnings })
+        let absolute = absolute(path)?;
+        let json = spec::read(&absolute.join("config.json"))?;
+        let (spec, warnings) = spec::parse(&json)?;
+        Ok(Self { path: absolute, spec, json, warnings })
+    }
+
+    /// A bundle whose config.json need not exist: `spec` stands for it. A relative `path` is made absolute.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where `path` is empty, [`ErrorKind::InvalidSpec`] where `spec` has what config.json cannot.
+    pub fn new(path: impl AsRef<Path>, spec: &Spec) -> Result<Self> {
+        let path = path.as_ref();
+        let absolute = absolute(path)?;
+        let invalid = |error| Error::new(ErrorKind::InvalidSpec, format!("cannot write config.json: {error}"));
+        let json = serde_json::to_vec(spec).map_err(invalid)?;
+        // Through the same door as a file: what is ignored or refused there is here.
+        let (spec, warnings) = spec::parse(&json)?;
+        Ok(Self { path: absolute, spec, json, warnings })
     }
 
     /// The bundle's directory, absolute.
@@ -39,6 +55,11 @@ impl Bundle {
         &self.spec
     }
 
+    /// What config.json says, as it was read.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
+    }
+
     /// The root filesystem's directory (config.md#root), absolute.
     pub fn rootfs(&self) -> PathBuf {
         self.spec.root().as_ref().map_or_else(PathBuf::new, |root| self.path.join(root.path()))
@@ -48,4 +69,9 @@ impl Bundle {
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|error| Error::new(ErrorKind::NotFound, format!("cannot find the bundle {}: {error}", path.display())))
 }

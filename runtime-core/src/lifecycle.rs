@@ -60,6 +60,34 @@ pub struct Process {
     pub pidfd: OwnedFd,
 }
 
+impl Process {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where it has ended, [`ErrorKind::InvalidSpec`] where there is no such signal.
+    pub fn kill(&self, signal: Signal) -> Result<()> {
+        pidfd_send_signal(self.pidfd.as_fd(), signal.0).map_err(|errno| not_sent(signal, errno))
+    }
+
+    /// The same process, by another descriptor.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Host`] where this process has too many open.
+    pub fn try_clone(&self) -> Result<Self> {
+        let failed = |error| Error::new(ErrorKind::Host, format!("cannot copy a pidfd: {error}"));
+        Ok(Self { pid: self.pid, pidfd: self.pidfd.try_clone().map_err(failed)? })
+    }
+}
+
+/// Why a signal could not be sent.
+fn not_sent(signal: Signal, errno: Errno) -> Error {
+    match errno {
+        Errno::ESRCH => Error::new(ErrorKind::WrongStatus, "container not running"),
+        Errno::EINVAL => Error::new(ErrorKind::InvalidSpec, format!("unknown signal \"{}\"", signal.0)),
+        errno => Error::new(ErrorKind::Host, format!("cannot send signal {}: {}", signal.0, errno.desc())),
+    }
+}
+
 /// How long a killed container may take to end.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -140,11 +168,15 @@ impl Runtime {
     ) -> Result<Container> {
         let plan = self.plan(id, bundle, options, acts)?;
         let state = StateDir::claim(&self.root, id)?;
+        if let Err(error) = state.save_config(bundle.json()) {
+            state.remove()?;
+            return Err(error);
+        }
         let directory = state.path().to_owned();
         let record = new_record(id, bundle);
         let timed = options.timing == Timing::Steps;
         let program = &self.program;
-        let launching = Launching { plan: &plan, acts, program, stdio, state, record, timed };
+        let launching = Launching { plan: &plan, acts, program, stdio, state: Some(state), record, timed };
         let Launched { process, record, times } = engine::walk(launching)?;
         Ok(Container { record, directory, process: Some(process), warnings: plan.warnings().to_vec(), times })
     }
@@ -299,10 +331,8 @@ impl Container {
     /// # Errors
     /// As [`Self::state`].
     pub fn init(&self) -> Result<Option<Process>> {
-        if let Some(Process { pid, pidfd }) = &self.process {
-            let copy = pidfd.try_clone();
-            let failed = |error| Error::new(ErrorKind::Host, format!("cannot copy init's pidfd: {error}"));
-            return Ok(Some(Process { pid: *pid, pidfd: copy.map_err(failed)? }));
+        if let Some(process) = &self.process {
+            return process.try_clone().map(Some);
         }
         Ok(observe(&self.record, &self.directory)?.1)
     }
@@ -328,16 +358,11 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] where it is stopped; not so for [`Target::All`], which then reaches what is left.
     pub fn kill(&self, signal: Signal, target: Target) -> Result<()> {
-        let failed = |errno: Errno| match errno {
-            Errno::ESRCH => Error::new(ErrorKind::WrongStatus, "container not running"),
-            Errno::EINVAL => Error::new(ErrorKind::InvalidSpec, format!("unknown signal \"{}\"", signal.0)),
-            errno => Error::new(ErrorKind::Host, format!("cannot send signal {}: {}", signal.0, errno.desc())),
-        };
         let (_, init) = observe(&self.record, &self.directory)?;
         match (target, &self.record.cgroup, init) {
-            (Target::All, Some(cgroup), _) => kill_all(&cgroup.path, signal).map_err(failed),
+            (Target::All, Some(cgroup), _) => kill_all(&cgroup.path, signal).map_err(|errno| not_sent(signal, errno)),
             (Target::All, None, None) => Ok(()),
-            (_, _, Some(init)) => pidfd_send_signal(init.pidfd.as_fd(), signal.0).map_err(failed),
+            (_, _, Some(init)) => init.kill(signal),
             (Target::Init, _, None) => wrong_status("container not running"),
         }
     }

@@ -45,7 +45,7 @@ fn run(context: &Context, given: &Given) -> Result<u8, Error> {
     let container = context.runtime.run(&id, &bundle, &options, Stdio::default())?;
     launch::warn(container.warnings());
     let Some(vigil) = vigil else { return Ok(0) };
-    let ended = vigil.until_end(&container);
+    let ended = vigil.until_container_ends(&container);
     if !given.is(&KEEP) {
         // Also what it left running, where it has no pid namespace of its own; and it is no error if somebody was faster.
         context.runtime.delete(&id, Deletion::Force)?;

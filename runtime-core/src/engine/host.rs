@@ -19,7 +19,7 @@ use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::Identity;
-use crate::host::state::{CgroupRecord, START};
+use crate::host::state::{CgroupRecord, START, StateDir};
 use crate::sys::page::errno_of;
 use crate::sys::{bpf, process};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
@@ -41,13 +41,24 @@ impl Walk<'_> {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
             }
             HostOp::RecordState {} => return self.record_state(step),
-            HostOp::WritePidFile { path } => self.pid().and_then(|pid| write_pid(Path::new(os(path)), pid)),
+            HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
 
     fn pid(&self) -> nix::Result<u32> {
         self.init.as_ref().map(|init| init.process.pid).ok_or(Errno::ESRCH)
+    }
+
+    /// The directory of the container that is made; an exec makes none.
+    fn state(&self) -> nix::Result<&StateDir> {
+        self.state.as_ref().ok_or(Errno::ENOTDIR)
+    }
+
+    fn write_pid_file(&mut self, path: &Path) -> nix::Result<()> {
+        write_pid(path, self.pid()?)?;
+        self.pid_file = Some(path.to_owned());
+        Ok(())
     }
 
     /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.
@@ -73,7 +84,7 @@ impl Walk<'_> {
         }
         let own = before.is_none();
         self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
-        self.state.save(&self.record)?;
+        self.state().map_err(refused)?.save(&self.record)?;
         let cgroup = match before {
             Some(cgroup) => cgroup,
             None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
@@ -113,7 +124,7 @@ impl Walk<'_> {
 
     fn listen(&mut self, slot: Slot) -> nix::Result<()> {
         let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
-        bind(listener.as_raw_fd(), &start_address(&self.state)?)?;
+        bind(listener.as_raw_fd(), &start_address(self.state()?)?)?;
         listen(&listener, Backlog::new(1)?)?;
         self.fill(slot, listener)
     }
@@ -130,17 +141,19 @@ impl Walk<'_> {
 
     /// From here on the container can be found, started and deleted.
     fn record_state(&mut self, step: &Step<'_>) -> Result<()> {
-        let identity = self.pid().and_then(Identity::of).map_err(|errno| failure::refused(self.plan, step, errno))?;
+        let refused = |errno| failure::refused(self.plan, step, errno);
+        let identity = self.pid().and_then(Identity::of).map_err(refused)?;
         self.record.init = Some(identity);
+        let state = self.state().map_err(refused)?;
         if self.acts == Acts::Create {
-            self.state.save_plan(self.plan.as_bytes())?;
+            state.save_plan(self.plan.as_bytes())?;
         }
-        self.state.save(&self.record)
+        state.save(&self.record)
     }
 }
 
 /// The address of the start socket: through the descriptor of its directory, so that no path is too long.
-pub(super) fn start_address(state: &crate::host::state::StateDir) -> nix::Result<UnixAddr> {
+pub(super) fn start_address(state: &StateDir) -> nix::Result<UnixAddr> {
     let directory = state.fd().as_raw_fd();
     UnixAddr::new(format!("/proc/self/fd/{directory}/{START}").as_str())
 }

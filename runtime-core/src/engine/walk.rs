@@ -1,6 +1,7 @@
 //! The walk: the host's steps one by one, "your turn" to init wherever the actor changes, and back again where it fails.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ pub(crate) struct Launching<'a> {
     pub(crate) acts: Acts,
     pub(crate) program: &'a Program,
     pub(crate) stdio: &'a Stdio,
-    /// The container's state directory, already claimed.
-    pub(crate) state: StateDir,
+    /// The container's state directory, already claimed; `None` where the container is there already (exec).
+    pub(crate) state: Option<StateDir>,
     pub(crate) record: Record,
     /// Whether each step's time is kept.
     pub(crate) timed: bool,
@@ -53,12 +54,14 @@ pub(super) struct Walk<'a> {
     pub(super) acts: Acts,
     program: &'a Program,
     stdio: &'a Stdio,
-    pub(super) state: StateDir,
+    pub(super) state: Option<StateDir>,
     pub(super) record: Record,
     pub(super) cgroup: Option<Cgroup>,
     pub(super) slots: Vec<OwnedFd>,
     pub(super) page: Page,
     pub(super) init: Option<Init>,
+    /// The file that init's pid was written to.
+    pub(super) pid_file: Option<PathBuf>,
     /// When each host step began, by index; 0 where it is init's.
     begins: Option<Vec<u64>>,
 }
@@ -77,7 +80,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
     let page = match Page::new(plan.as_bytes()) {
         Ok(page) => page,
         Err(errno) => {
-            state.remove()?;
+            state.map_or(Ok(()), StateDir::remove)?;
             let why = format!("cannot make the page that is shared with init: {}", errno.desc());
             return Err(Error::new(ErrorKind::Host, why));
         }
@@ -86,8 +89,20 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
     #[cfg(feature = "failpoints")]
     page.recorder().stop.store(super::failpoint::number(), Ordering::Relaxed);
     let begins = timed.then(Vec::new);
-    let mut walk =
-        Walk { plan, acts, program, stdio, state, record, cgroup: None, slots: Vec::new(), page, init: None, begins };
+    let mut walk = Walk {
+        plan,
+        acts,
+        program,
+        stdio,
+        state,
+        record,
+        cgroup: None,
+        slots: Vec::new(),
+        page,
+        init: None,
+        pid_file: None,
+        begins,
+    };
     match walk.perform() {
         Ok(process) => {
             let times = walk.times();
@@ -240,6 +255,11 @@ impl Walk<'_> {
             }
         }
         self.cgroup = None;
+        if let Some(path) = &self.pid_file {
+            // Another's of the same name would be gone as well: it was replaced.
+            let _ = std::fs::remove_file(path);
+        }
+        let Some(state) = self.state else { return error };
         let removed = self
             .record
             .cgroup
@@ -247,7 +267,7 @@ impl Walk<'_> {
             .filter(|cgroup| cgroup.own)
             .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
         match removed {
-            Ok(()) => match self.state.remove() {
+            Ok(()) => match state.remove() {
                 Ok(()) => error,
                 Err(left) => error.and_left(&left.to_string()),
             },

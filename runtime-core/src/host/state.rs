@@ -8,11 +8,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::process::Identity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::spec;
 
 /// What is in state.json. The first one is written before anything is made: it is the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +53,7 @@ pub(crate) struct CgroupRecord {
 
 const STATE: &str = "state.json";
 const PLAN: &str = "plan";
+const CONFIG: &str = "config.json";
 /// The socket that init waits at.
 pub(crate) const START: &str = "start.sock";
 
@@ -145,6 +148,14 @@ impl StateDir {
         self.write(PLAN, plan)
     }
 
+    /// Writes what config.json says, for exec and for the hooks of start and delete: before the first record, so that there is
+    /// none without it.
+    pub(crate) fn save_config(&self, json: &[u8]) -> Result<()> {
+        let path = self.path.join(CONFIG);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        file.and_then(|mut file| file.write_all(json)).map_err(|error| host("write", &path, &error))
+    }
+
     /// The plan, where one was saved.
     pub(crate) fn plan(&self) -> Option<Vec<u8>> {
         std::fs::read(self.path.join(PLAN)).ok()
@@ -194,6 +205,14 @@ impl StateDir {
         }
         std::fs::remove_dir(&self.path).map_err(failed)
     }
+}
+
+/// What config.json said when the container was made.
+pub(crate) fn config(directory: &Path) -> Result<Spec> {
+    let path = directory.join(CONFIG);
+    let json = std::fs::read(&path).map_err(|error| host("read", &path, &error))?;
+    let (spec, _) = spec::parse(&json)?;
+    Ok(spec)
 }
 
 /// The record in a state directory, without its lock; `None` where none was written.

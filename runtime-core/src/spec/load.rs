@@ -23,8 +23,8 @@ pub fn load(bundle: &Path) -> Result<(Spec, Vec<String>)> {
     Ok(parse(&read(&bundle.join("config.json"))?)?)
 }
 
-/// Never through a link, and once: what is checked is what is performed.
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// The bytes of a bundle's config.json. Never through a link, and once: what is checked is what is performed.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let invalid = |why: String| Error::new(ErrorKind::InvalidSpec, format!("{}: {why}", path.display()));
     let failed = |error: std::io::Error| match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => {

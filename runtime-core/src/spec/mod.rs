@@ -6,6 +6,7 @@ mod load;
 mod loosen;
 
 pub use default::default_config;
+pub(crate) use load::read;
 pub use load::{load, parse};
 
 /// The version of the runtime-spec that this crate implements.
