@@ -56,7 +56,8 @@ fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path
     };
     let program = Program::default();
     let stdio = Stdio::default();
-    let launching = Launching { plan, acts: Acts::Run, program: &program, stdio: &stdio, state, record, timed: true };
+    let launching =
+        Launching { plan, acts: Acts::Run, program: &program, stdio: &stdio, state: Some(state), record, timed: true };
     (walk(launching), root)
 }
 
