@@ -9,6 +9,7 @@
 mod confine;
 mod execute;
 mod furnish;
+mod hooks;
 mod isolate;
 mod memory;
 mod mounts;
@@ -34,6 +35,8 @@ pub(crate) struct Init {
     pub(crate) slots: &'static Slots,
     /// The program that [`InitOp::FindProgram`] found.
     pub(crate) program: Option<&'static CStr>,
+    /// What [`InitOp::HoldState`] gave, for every later hook.
+    pub(crate) state: &'static [u8],
     /// Whether the working directory could not be entered before the user was changed.
     pub(crate) outside: bool,
 }
@@ -85,7 +88,7 @@ unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
         let slot = Slot((number as u16).wrapping_add(1));
         SLOTS.set(slot, Fd((base + SLOT_FDS + number) as i32));
     }
-    let mut init = Init { base, recorder, slots: &SLOTS, program: None, outside: false };
+    let mut init = Init { base, recorder, slots: &SLOTS, program: None, state: &[], outside: false };
     let failed = walk(&mut init, plan);
     recorder.errno.store(failed.0 as u32, Ordering::Release);
     sys::exit(1)
@@ -206,6 +209,11 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::FindProgram { ref candidates, .. } => execute::find_program(init, candidates),
         InitOp::FindHome { uid } => execute::find_home(uid),
         InitOp::OutliveRuntime {} => sys::set_parent_death_signal(0),
+        InitOp::HoldState { state } => {
+            init.state = state;
+            Ok(())
+        }
+        InitOp::RunHookInside { ref hook } => hooks::run(init, hook),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
         InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
     }

@@ -12,6 +12,7 @@ use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::Cgroup;
+use crate::host::hooks;
 use crate::host::process::wait_for_end;
 use crate::host::state::{self, Record, StateDir};
 use crate::id::Id;
@@ -232,9 +233,16 @@ impl Runtime {
             let why = format!("cannot delete container {id} that is not stopped: {}", status.name());
             return Err(Error::new(ErrorKind::WrongStatus, why));
         }
-        end(&record, init)?;
-        state.remove()
+        destroy(state, &record, init)
     }
+}
+
+/// The end of every container (runtime-spec runtime.md#lifecycle, steps 12 and 13). The record goes last: until then all
+/// of it can be repeated.
+fn destroy(state: StateDir, record: &Record, init: Option<Process>) -> Result<()> {
+    end(record, init)?;
+    hooks::run_poststop(record, state.path());
+    state.remove()
 }
 
 /// What is known of a container before it is made.
@@ -251,6 +259,7 @@ fn new_record(id: &Id, bundle: &Bundle) -> Record {
         owner: nix::unistd::geteuid().as_raw(),
         cgroup: None,
         init: None,
+        owes_poststop: false,
     }
 }
 
@@ -341,15 +350,28 @@ impl Container {
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] unless it is created, [`ErrorKind::Step`] with the step that failed: the container is
-    /// stopped then.
+    /// stopped then, and where that step is a hook's it is deleted (runtime-spec runtime.md#lifecycle, steps 7 and 9).
     pub fn start(&self) -> Result<()> {
         let root = self.directory.parent().unwrap_or(Path::new("/"));
         let state = StateDir::open(root, &Id::new(self.id())?)?;
         match observe(&self.record, &self.directory)?.0 {
-            Status::Created => engine::start::start(&state),
+            Status::Created => match engine::start::start(&state, &self.record) {
+                Err(error) if error.is_of_hook() => Err(self.give_up(state, error)),
+                started => started,
+            },
             Status::Running => wrong_status("cannot start an already running container"),
             Status::Stopped => wrong_status("cannot start a container that has stopped"),
             status => wrong_status(&format!("cannot start a container in the {} state", status.name())),
+        }
+    }
+
+    /// Stops and deletes a container one of whose hooks failed.
+    fn give_up(&self, state: StateDir, error: Error) -> Error {
+        let destroyed =
+            observe(&self.record, &self.directory).and_then(|(_, init)| destroy(state, &self.record, init));
+        match destroyed {
+            Ok(()) => error,
+            Err(left) => error.and_left(&left.to_string()),
         }
     }
 

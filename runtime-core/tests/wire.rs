@@ -5,7 +5,7 @@ use std::ffi::CString;
 
 use proptest::prelude::*;
 use runtime_core::wire::{
-    self, Attributes, Capabilities, Device, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place, Propagation, Slot,
+    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place, Propagation, Slot,
     Spaces, Steps, Target, Text, Tree,
 };
 
@@ -81,7 +81,21 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
         HostOp::RecordState {},
         HostOp::WritePidFile { path: text },
+        HostOp::OwePoststop {},
+        HostOp::RunHook { hook: hook(v, s) },
     ]
+}
+
+fn hook<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Hook<'a> {
+    Hook {
+        kind: HookKind::ALL[v.ns % 6],
+        index: v.numbers[0],
+        path: s.texts[0],
+        args: List::new(&s.texts),
+        env: List::new(&s.texts[1..]),
+        home: v.flag.then_some(v.slot),
+        timeout: !v.numbers[0],
+    }
 }
 
 fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
@@ -167,6 +181,8 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::OutliveRuntime {},
         InitOp::AwaitStart { listener: slot },
         InitOp::Execute { args: texts, env: texts, home: v.flag.then_some(v.slot) },
+        InitOp::HoldState { state: &v.bytes },
+        InitOp::RunHookInside { hook: hook(v, s) },
     ]
 }
 

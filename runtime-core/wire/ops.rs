@@ -74,6 +74,10 @@ ops! {
     10 RecordState {} => "record the state";
     /// Written under another name and renamed, without a newline.
     11 WritePidFile { path: Text<'a> } => "write the pid to {path}";
+    /// Journalled before the first hook: whatever ends the container from here on, its poststop hooks are run.
+    16 OwePoststop {} => "owe the poststop hooks from here on";
+    /// In the runtime's namespaces; the step ends with the hook, or with its time.
+    17 RunHook { hook: Hook<'a> } => "run the {hook}";
 }
 
 ops! {
@@ -182,6 +186,10 @@ ops! {
     46 AwaitStart { listener: Slot } => "wait for start";
     /// Everything but the turn socket is closed first, not only marked (CVE-2024-21626). `home`: which of `env` it replaces.
     47 Execute { args: List<'a, Text<'a>>, env: List<'a, Text<'a>>, home: Option<u16> } => "execute {}", Joined(args);
+    /// JSON (runtime-spec runtime.md#state) up to what only init knows: the status, and its own pid.
+    52 HoldState { state: &'a [u8] } => "hold the state that hooks are given, {} bytes", state.len();
+    /// By a child of init, in init's namespaces and with its rights; the step ends with the hook, or with its time.
+    53 RunHookInside { hook: Hook<'a> } => "run the {hook}";
 }
 
 /// A text without quotes: names that are words.

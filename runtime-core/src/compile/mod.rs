@@ -7,6 +7,7 @@ mod cgroup;
 mod check;
 pub(crate) mod device_filter;
 mod devices;
+pub(crate) mod hooks;
 mod idmap;
 mod mount_options;
 mod mounts;
@@ -128,6 +129,7 @@ struct Request<'a> {
     state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
+    hooks: hooks::Hooks,
 }
 
 /// The oldest kernel that has all that a plan is made of: cgroup.kill, mount_setattr(2), openat2(2), clone3(2).
@@ -147,7 +149,8 @@ impl<'a> Request<'a> {
         let linux = spec.linux().as_ref().ok_or_else(|| {
             Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
         })?;
-        check::supported(spec, process, linux)?;
+        check::supported(process, linux)?;
+        let hooks = hooks::Hooks::read(spec)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
         let host_cgroups = cgroup::hierarchy(facts)?;
@@ -167,6 +170,7 @@ impl<'a> Request<'a> {
             state_dir,
             rootfs,
             propagation,
+            hooks,
         })
     }
 }
@@ -211,6 +215,7 @@ impl LaunchPlan {
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&covered, plan)?;
         let proc = sysctl::open(request, &sysctls, plan)?;
+        request.hooks.before_switch(request, plan)?;
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
         rootfs::cover(&covered, &taken, plan)?;
@@ -232,8 +237,10 @@ impl LaunchPlan {
 
         // Act two, run.
         process::await_start(listener, plan);
+        request.hooks.before_program(&program, plan);
         rlimits::lower(&limits, plan);
         program.execute(plan);
+        request.hooks.after_program(plan);
 
         Ok(draft.finish())
     }

@@ -2,7 +2,7 @@
 //! compiler keeps them by its order; this is the second opinion, which the tests ask about every plan they make.
 
 use super::plan::{LaunchPlan, Step};
-use crate::wire::{Actor, HostOp, InitOp, Ns, Op, Slot, Tree};
+use crate::wire::{Actor, Hook, HookKind, HostOp, InitOp, Ns, Op, Slot, Tree};
 
 /// Steps that every plan has once.
 const ONCE: [&str; 15] = [
@@ -24,7 +24,7 @@ const ONCE: [&str; 15] = [
 ];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 14] = [
+const AT_MOST_ONCE: [&str; 16] = [
     "CreateCgroup",
     "FilterDevices",
     "ListenForStart",
@@ -38,6 +38,8 @@ const AT_MOST_ONCE: [&str; 14] = [
     "MakeEmpty",
     "OpenProc",
     "JoinKeyring",
+    "OwePoststop",
+    "HoldState",
     "AwaitStart",
 ];
 
@@ -72,6 +74,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SetReadOnly", &["PivotRoot", "MoveRoot"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
     ("OpenProc", &["PivotRoot", "MoveRoot"]),
+    // What hooks look at is complete, and whatever becomes of them is journalled.
+    ("SetReadOnly", &["OwePoststop", "RunHook", "RunHookInside"]),
+    ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot"]),
+    ("HoldState", &["RunHookInside"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("MoveRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("Mask", &["ProtectRoot", "SetUser"]),
@@ -106,6 +112,7 @@ impl LaunchPlan {
         ends(&steps)?;
         slots(&steps)?;
         trees(&steps)?;
+        hooks(&steps)?;
         rights(&steps)
     }
 }
@@ -149,7 +156,8 @@ fn order(steps: &[Step<'_>]) -> Result<(), String> {
 /// How a plan begins and ends, and where its actors change.
 fn ends(steps: &[Step<'_>]) -> Result<(), String> {
     let is = |step: Option<&Step<'_>>, name: &str| step.is_some_and(|step| step.name() == name);
-    if !is(steps.first(), "ClaimId") || !is(steps.last(), "Execute") || count(steps, "Execute") != 1 {
+    let last = steps.iter().rev().find(|step| hook_of(step).is_none_or(|hook| hook.kind != HookKind::Poststart));
+    if !is(steps.first(), "ClaimId") || !is(last, "Execute") || count(steps, "Execute") != 1 {
         return Err("a plan begins with ClaimId and ends with Execute".to_owned());
     }
     let first = steps.iter().position(|step| step.actor() == Actor::Init).unwrap_or_default();
@@ -244,6 +252,37 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
+/// The hook that a step runs.
+fn hook_of<'a>(step: &Step<'a>) -> Option<Hook<'a>> {
+    match step.op {
+        Op::Host(HostOp::RunHook { hook }) | Op::Init(InitOp::RunHookInside { hook }) => Some(hook),
+        _ => None,
+    }
+}
+
+/// Each kind of hook has its actor and its place, and they come in the order of config.json.
+fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
+    let at = |name: &str| steps.iter().position(|step| step.name() == name);
+    let switch = at("PivotRoot").or(at("MoveRoot")).unwrap_or_default();
+    let (created, execute) = (at("AwaitStart").or(at("RecordState")).unwrap_or_default(), at("Execute").unwrap_or(0));
+    let mut before = None;
+    for (place, step) in steps.iter().enumerate() {
+        let Some(hook) = hook_of(step) else { continue };
+        let (actor, is_there) = match hook.kind {
+            HookKind::Prestart | HookKind::CreateRuntime => (Actor::Host, place < switch),
+            HookKind::CreateContainer => (Actor::Init, place < switch),
+            HookKind::StartContainer => (Actor::Init, created < place && place < execute),
+            HookKind::Poststart => (Actor::Host, execute < place),
+            HookKind::Poststop => (Actor::Host, false),
+        };
+        if step.actor() != actor || !is_there || before >= Some((hook.kind, hook.index)) || hook.timeout == 0 {
+            return Err(format!("step {} does not {} at its time", step.number, step.sentence()));
+        }
+        before = Some((hook.kind, hook.index));
+    }
+    Ok(())
+}
+
 /// What capset(2) and prctl(2) would refuse, and what nobody must have.
 fn rights(steps: &[Step<'_>]) -> Result<(), String> {
     let mut keep = 0;
@@ -289,6 +328,8 @@ mod tests {
         }
         config["process"]["terminal"] = false.into();
         config["process"]["oomScoreAdj"] = 7.into();
+        let hook = serde_json::json!([{ "path": "/bin/true" }]);
+        config["hooks"] = HookKind::ALL.into_iter().map(|kind| (kind.name().to_owned(), hook.clone())).collect();
         let extra = serde_json::json!([
             { "destination": "/a", "source": "/a", "options": ["bind", "ro"] },
             { "destination": "/b", "type": "tmpfs", "options": ["ro"] },

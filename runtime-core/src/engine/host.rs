@@ -42,16 +42,18 @@ impl Walk<'_> {
             }
             HostOp::RecordState {} => return self.record_state(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
+            HostOp::OwePoststop {} => return self.owe_poststop(step),
+            HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
 
-    fn pid(&self) -> nix::Result<u32> {
+    pub(super) fn pid(&self) -> nix::Result<u32> {
         self.init.as_ref().map(|init| init.process.pid).ok_or(Errno::ESRCH)
     }
 
     /// The directory of the container that is made; an exec makes none.
-    fn state(&self) -> nix::Result<&StateDir> {
+    pub(super) fn state(&self) -> nix::Result<&StateDir> {
         self.state.as_ref().ok_or(Errno::ENOTDIR)
     }
 
@@ -196,7 +198,7 @@ fn write_pid(path: &Path, pid: u32) -> nix::Result<()> {
 
 impl Error {
     /// Adds what could not be undone after the failure.
-    pub(super) fn and_left(self, what: &str) -> Self {
+    pub(crate) fn and_left(self, what: &str) -> Self {
         let note = self.note().map_or_else(String::new, |note| format!("{note}; "));
         self.with_note(Some(format!("{note}left behind for `delete --force`: {what}")))
     }

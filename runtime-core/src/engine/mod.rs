@@ -3,6 +3,7 @@
 #[cfg(feature = "failpoints")]
 mod failpoint;
 mod failure;
+mod hooks;
 mod host;
 mod program;
 mod spawn;

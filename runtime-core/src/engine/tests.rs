@@ -53,6 +53,7 @@ fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path
         owner: 0,
         cgroup: None,
         init: None,
+        owes_poststop: false,
     };
     let program = Program::default();
     let stdio = Stdio::default();

@@ -34,6 +34,9 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<CgroupRecord>,
     /// Init, once the container is created.
     pub(crate) init: Option<Identity>,
+    /// Whether the poststop hooks are to be run when the container is gone.
+    #[serde(default)]
+    pub(crate) owes_poststop: bool,
 }
 
 /// The version of [`Record`] that this crate writes.

@@ -1,4 +1,5 @@
-//! The birth of init: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
+//! The birth of a child, init or a hook: clone3 like vfork, and execveat in the child, with nothing between them that could
+//! meet a lock.
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,10 +18,23 @@ pub(crate) struct Move {
 /// What the child needs between clone and exec, and where it says why exec failed.
 struct Birth<'a> {
     moves: &'a [Move],
+    manners: Manners,
+    /// With an empty path the program itself, else what a path is resolved from.
     program: RawFd,
+    path: *const c_char,
     args: *const *const c_char,
     env: *const *const c_char,
     errno: i32,
+}
+
+/// How much of this process the child keeps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// All but its signal handlers: the program sheds the rest itself.
+    Init,
+    /// Neither session, working directory, signal actions, signal mask nor any other descriptor; and it does not outlive
+    /// the thread that made it.
+    Hook,
 }
 
 /// Clones a child that executes `program` at once, with exactly these descriptors under their new numbers (and those
@@ -34,12 +48,30 @@ pub(crate) fn spawn(
     args: &[&CStr],
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(&[]));
+    let (path, args, env) = (c"".as_ptr(), args.as_ptr(), env.as_ptr());
+    bear(flags, cgroup, Birth { moves, manners: Manners::Init, program, path, args, env, errno: 0 })
+}
+
+/// Clones a child that executes the program at an absolute path, in "/", in a session and so a process group of its own,
+/// with default signal actions, no signal blocked, this environment, and no other descriptors than those of `moves`,
+/// whose new numbers are 0, 1 and 2, and whose old ones are not. It is killed when the calling thread ends.
+///
+/// All signals are to be blocked in the calling thread meanwhile: a handler must not run in the child.
+pub(crate) fn spawn_hook(path: &CStr, args: &[&CStr], env: &[&CStr], moves: &[Move; 3]) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(env));
+    let (path, args, env) = (path.as_ptr(), args.as_ptr(), env.as_ptr());
+    bear(0, None, Birth { moves, manners: Manners::Hook, program: libc::AT_FDCWD, path, args, env, errno: 0 })
+}
+
+/// The array that execve(2) wants.
+fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+fn bear(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
     const STACK: usize = 16 * 1024;
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
-    let mut pointers: Vec<*const c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    let env = [std::ptr::null()];
-    let mut birth = Birth { moves, program, args: pointers.as_ptr(), env: env.as_ptr(), errno: 0 };
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which zero is a value.
     let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -52,8 +84,8 @@ pub(crate) fn spawn(
     clone.stack = stack.as_mut_ptr() as u64;
     clone.stack_size = STACK as u64;
     clone.cgroup = cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64);
-    // SAFETY: `clone`, `stack` and `birth` live until the child has executed or ended, since CLONE_VFORK suspends this
-    // thread that long; `born` performs system calls only.
+    // SAFETY: `clone`, `stack`, `birth` and what it points to live until the child has executed or ended, since
+    // CLONE_VFORK suspends this thread that long; `born` performs system calls only.
     let answer = unsafe { clone3(&raw const clone, &raw mut birth) };
     if answer < 0 {
         return Err(Errno::from_raw(-answer as i32));
@@ -91,13 +123,15 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
             break;
         }
     }
+    if answer >= 0 && birth.manners == Manners::Hook {
+        answer = shed();
+    }
     if answer >= 0 {
-        let empty = c"".as_ptr() as usize;
-        let (args, env) = (birth.args as usize, birth.env as usize);
+        let (path, args, env) = (birth.path as usize, birth.args as usize, birth.env as usize);
         // SAFETY: the pointers are of strings and null-terminated arrays that the parent keeps alive.
         answer = unsafe {
             let flags = libc::AT_EMPTY_PATH as usize;
-            syscall(libc::SYS_execveat, [birth.program as usize, empty, args, env, flags])
+            syscall(libc::SYS_execveat, [birth.program as usize, path, args, env, flags])
         };
     }
     birth.errno = -answer as i32;
@@ -105,6 +139,32 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
         // SAFETY: takes a number only.
         unsafe { syscall(libc::SYS_exit, [127, 0, 0, 0, 0]) };
     }
+}
+
+/// What a hook's child does before it executes. Its table of descriptors, its signal actions and its working directory are
+/// copies: none of the CLONE_* that would share them is set.
+fn shed() -> isize {
+    const FIRST_OTHER: usize = 3;
+    const LAST_SIGNAL: usize = 64;
+    // struct sigaction of the kernel: the default action, no flags, an empty mask (rt_sigaction(2)).
+    let action = [0usize; 4];
+    let mask = 0u64;
+    for signal in 1..=LAST_SIGNAL {
+        // Ignored ones stay ignored through clone and execve; SIGKILL and SIGSTOP are refused, and have no other action.
+        // SAFETY: the action outlives the call, and an old one is not asked for.
+        unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size_of::<u64>(), 0]) };
+    }
+    // SAFETY: numbers, a string with its NUL, and a mask that outlives the call.
+    let answers = unsafe {
+        [
+            syscall(libc::SYS_setsid, [0; 5]),
+            syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
+            syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
+            syscall(libc::SYS_close_range, [FIRST_OTHER, u32::MAX as usize, 0, 0, 0]),
+            syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, &raw const mask as usize, 0, size_of::<u64>(), 0]),
+        ]
+    };
+    answers.into_iter().find(|answer| *answer < 0).unwrap_or(0)
 }
 
 /// clone3(2) with a stack of the child's own, on which it calls [`born`].

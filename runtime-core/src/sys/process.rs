@@ -33,6 +33,40 @@ pub(crate) fn try_wait(process: &OwnedFd) -> Option<WaitStatus> {
     }
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With this exit status.
+    Exit(i32),
+    /// By this signal; nix has no name for the real-time ones.
+    Signal(i32),
+}
+
+impl Ended {
+    /// What wait4(2) gives.
+    pub(crate) fn of_status(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) { Self::Signal(libc::WTERMSIG(status)) } else { Self::Exit(libc::WEXITSTATUS(status)) }
+    }
+}
+
+/// How a child that has ended did so. It is not collected; ECHILD where this process's SIGCHLD is ignored, or another
+/// thread was faster.
+pub(crate) fn ended(process: &OwnedFd) -> nix::Result<Ended> {
+    // SAFETY: siginfo_t is plain data, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` outlives the call.
+    let answer = unsafe { libc::waitid(libc::P_PIDFD, process.as_raw_fd() as libc::id_t, &raw mut info, flags) };
+    Errno::result(answer)?;
+    // SAFETY: waitid filled in what belongs to a child.
+    let status = unsafe { info.si_status() };
+    match info.si_code {
+        libc::CLD_EXITED => Ok(Ended::Exit(status)),
+        libc::CLD_KILLED | libc::CLD_DUMPED => Ok(Ended::Signal(status)),
+        _ => Err(Errno::EAGAIN),
+    }
+}
+
 /// Fails with ECHILD where the process is no child of this one. Nothing is collected.
 pub(crate) fn is_child(process: &OwnedFd) -> nix::Result<()> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
