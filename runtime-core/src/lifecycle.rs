@@ -384,15 +384,40 @@ impl Container {
     /// [`ErrorKind::InvalidSpec`] with the place in config.json where `process` would be `/process`;
     /// [`ErrorKind::Step`] with the step that failed. The container is as it was then.
     pub fn exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions, stdio: &Stdio) -> Result<Joined> {
-        let (status, init) = observe(&self.record, &self.directory)?;
-        let init = match (status, init) {
-            (Status::Paused, _) if options.when_paused == WhenPaused::Refuse => {
-                return wrong_status("cannot exec in a paused container (use --ignore-paused to override)");
+        let init = self.init_to_join(options.when_paused)?;
+        let plan = &self.plan_of(process, options, &init)?;
+        let (program, record, joined) = (&self.program, self.record.clone(), Some(&init));
+        let launching = Launching { plan, acts: Acts::Run, program, stdio, state: None, record, joined, timed: false };
+        let Launched { process, .. } = engine::walk(launching)?;
+        Ok(Joined { process, warnings: plan.warnings().to_vec() })
+    }
+
+    /// Compiles what [`Self::exec`] would perform; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::exec`], but no step's.
+    pub fn plan_exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions) -> Result<LaunchPlan> {
+        self.plan_of(process, options, &self.init_to_join(options.when_paused)?)
+    }
+
+    /// The init of a container that more processes may join.
+    fn init_to_join(&self, when_paused: WhenPaused) -> Result<Process> {
+        match observe(&self.record, &self.directory)? {
+            (Status::Paused, _) if when_paused == WhenPaused::Refuse => {
+                wrong_status("cannot exec in a paused container (use --ignore-paused to override)")
             }
-            (_, Some(init)) => init,
-            (Status::Creating, None) => return wrong_status("cannot exec in a container that is being made"),
-            (_, None) => return wrong_status("cannot exec in a stopped container"),
-        };
+            (_, Some(init)) => Ok(init),
+            (Status::Creating, None) => wrong_status("cannot exec in a container that is being made"),
+            (_, None) => wrong_status("cannot exec in a stopped container"),
+        }
+    }
+
+    fn plan_of(
+        &self,
+        process: &oci_spec::runtime::Process,
+        options: &ExecOptions,
+        init: &Process,
+    ) -> Result<LaunchPlan> {
         let joining = Joining {
             id: &Id::new(self.id())?,
             bundle: &self.record.bundle,
@@ -402,11 +427,7 @@ impl Container {
             cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
             options,
         };
-        let plan = &LaunchPlan::exec(&self.spec()?, &Facts::read()?, &joining)?;
-        let (program, record, joined) = (&self.program, self.record.clone(), Some(&init));
-        let launching = Launching { plan, acts: Acts::Run, program, stdio, state: None, record, joined, timed: false };
-        let Launched { process, .. } = engine::walk(launching)?;
-        Ok(Joined { process, warnings: plan.warnings().to_vec() })
+        Ok(LaunchPlan::exec(&self.spec()?, &Facts::read()?, &joining)?)
     }
 
     /// Sends a signal (runtime-spec runtime.md#kill).

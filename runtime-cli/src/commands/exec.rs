@@ -17,7 +17,9 @@ const ENV: Flag = Flag::value("env", "set a variable, NAME=VALUE; may be given a
 const TTY: Flag = Flag::switch("tty", "give the process a terminal").or("t");
 const USER: Flag = Flag::value("user", "the user, UID[:GID]").or("u");
 const GIDS: Flag = Flag::number("additional-gids", "one more group; may be given again").or("g");
-const PROCESS: Flag = Flag::value("process", "take the whole process from this file (config.md#process)").or("p");
+/// Where the process is described.
+pub(super) const PROCESS: Flag =
+    Flag::value("process", "take the whole process from this file (config.md#process)").or("p");
 const DETACH: Flag = Flag::switch("detach", "return as soon as the process runs").or("d");
 const PID_FILE: Flag = Flag::value("pid-file", "write the process's pid to this file");
 const LABEL: Flag = Flag::value("process-label", "the process's SELinux label");
@@ -72,7 +74,7 @@ fn exec(context: &Context, given: &Given) -> Result<u8, Error> {
 }
 
 /// The process that a file describes: nothing of the container's own is added.
-fn from_file(path: &Path) -> Result<Process, Error> {
+pub(super) fn from_file(path: &Path) -> Result<Process, Error> {
     let json = std::fs::read(path).map_err(|error| host(&format!("read {}", path.display()), error))?;
     let (process, warnings) = spec::parse_process(&json)?;
     launch::warn(&warnings);
