@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use crate::Init;
 use crate::sys::{self, AT_RECURSIVE, Errno, Fd, O_WRONLY};
+use crate::wire::Slot;
 use crate::wire::page::{Recorder, SLOT_FDS};
 
 const SIGKILL: usize = 9;
@@ -71,6 +72,12 @@ pub(crate) fn refork(recorder: &Recorder) -> Result<(), Errno> {
     }
     // A parent's death signal is not inherited.
     sys::set_parent_death_signal(SIGKILL)
+}
+
+pub(crate) fn take_root(init: &Init) -> Result<(), Errno> {
+    let root = sys::openat2(Fd::CWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0, 0)?;
+    init.slots.set(Slot::ROOT, root);
+    Ok(())
 }
 
 /// The flag of the calls that change a whole tree.

@@ -215,6 +215,9 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         }
         InitOp::RunHookInside { ref hook } => hooks::run(init, hook),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
+        InitOp::JoinAll { spaces, init: process } => sys::setns(init.slots.get(process)?, spaces.0),
+        InitOp::TakeRoot {} => isolate::take_root(init),
+        InitOp::ChangeDirectory { path } => confine::change_directory(init, path.0),
         InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
     }
 }

@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod devices;
+mod exec;
 mod input;
 mod killsweep;
 mod lifecycle;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         devices::TESTS,
         process::TESTS,
         capabilities::TESTS,
+        exec::TESTS,
         input::TESTS,
         planc::TESTS,
         killsweep::TESTS,

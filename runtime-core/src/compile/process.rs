@@ -181,6 +181,11 @@ pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
 pub(super) fn record(pid_file: Option<&CString>, plan: &mut Draft) {
     plan.init("", InitOp::OutliveRuntime {});
     plan.host("", HostOp::RecordState {});
+    write_pid_file(pid_file, plan);
+}
+
+/// The pid is written where the caller wants it.
+pub(super) fn write_pid_file(pid_file: Option<&CString>, plan: &mut Draft) {
     if let Some(path) = pid_file {
         plan.host("", HostOp::WritePidFile { path: Text(path) });
     }

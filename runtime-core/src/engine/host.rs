@@ -18,7 +18,7 @@ use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
-use crate::host::process::Identity;
+use crate::host::process::{Identity, has_ended};
 use crate::host::state::{CgroupRecord, START, StateDir};
 use crate::sys::page::errno_of;
 use crate::sys::{bpf, process};
@@ -41,6 +41,9 @@ impl Walk<'_> {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
             }
             HostOp::RecordState {} => return self.record_state(step),
+            HostOp::OpenCgroup { path, below, .. } => self.open_cgroup(path, below),
+            HostOp::OpenInit { slot, .. } => self.open_init(slot),
+            HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
             HostOp::OwePoststop {} => return self.owe_poststop(step),
             HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
@@ -97,6 +100,31 @@ impl Walk<'_> {
         }
         self.cgroup = Some(cgroup);
         Ok(())
+    }
+
+    /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
+    fn open_cgroup(&mut self, path: Text<'_>, below: Option<Text<'_>>) -> nix::Result<()> {
+        let cgroup = Cgroup::open(Path::new(os(path)))?;
+        self.may_evade = below.is_none();
+        self.cgroup = Some(match below {
+            None => cgroup,
+            Some(below) => cgroup.open_below(below.0)?,
+        });
+        Ok(())
+    }
+
+    fn open_init(&mut self, slot: Slot) -> nix::Result<()> {
+        let joined = self.joined.ok_or(Errno::ESRCH)?;
+        let pidfd = joined.pidfd.try_clone().map_err(errno_of)?;
+        self.fill(slot, pidfd)
+    }
+
+    fn check_init(&self, step: &Step<'_>) -> Result<()> {
+        match self.joined.map_or(Err(Errno::ESRCH), |joined| has_ended(&joined.pidfd)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(failure::failed(self.plan, step, "container not running")),
+            Err(errno) => Err(failure::refused(self.plan, step, errno)),
+        }
     }
 
     fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {
