@@ -132,7 +132,7 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 13] = [
+const TERSE: [&str; 16] = [
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",
@@ -145,6 +145,9 @@ const TERSE: [&str; 13] = [
     "JoinKeyring",
     "SetCapabilities",
     "FindProgram",
+    "HoldState",
+    "RunHook",
+    "RunHookInside",
     "Execute",
 ];
 

@@ -4,6 +4,8 @@
 mod capabilities;
 mod devices;
 mod exec;
+mod hook_limits;
+mod hooks;
 mod input;
 mod killsweep;
 mod lifecycle;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         capabilities::TESTS,
         exec::TESTS,
         input::TESTS,
+        hooks::TESTS,
+        hook_limits::TESTS,
         planc::TESTS,
         killsweep::TESTS,
     ];

@@ -1,0 +1,565 @@
+//! Hooks (runtime-spec config.md#posix-platform-hooks): when each is run, where, with what, and what its failure does.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use integration_tests::bundle::Bundle;
+use integration_tests::harness::Need;
+use integration_tests::process;
+use integration_tests::runtime::{Done, Kind};
+use integration_tests::scene::{Container, Scene};
+use serde_json::{Value, json};
+
+integration_tests::tests! {
+    are_run_in_order_over_a_life,
+    are_run_in_order_by_run,
+    read_the_state,
+    read_the_pid_that_they_see,
+    of_later_are_those_of_create,
+    have_the_configured_environment,
+    have_no_other_environment [Need::Planc],
+    have_the_configured_arguments,
+    are_refused_with_their_place [Need::Planc],
+    work_outside_of_the_root_filesystem,
+    inherit_nothing [Need::Planc],
+    see_their_namespaces,
+    of_create_container_may_mount,
+    of_create_container_may_mount_in_a_user_namespace,
+    of_start_container_are_confined,
+    of_poststart_follow_the_program,
+    of_create_that_fail_leave_nothing,
+    of_start_container_that_fail_stop_it,
+    of_start_that_fail_delete_it [Need::Planc],
+    of_poststart_that_fail_stop_it [Need::Spec(1, 3)],
+    of_poststop_may_fail [Need::Planc],
+    of_poststop_are_run_when_create_fails_later,
+    of_poststop_are_not_run_before_the_first_hook [Need::Planc],
+    of_poststop_are_run_for_a_killed_creator [Need::Planc],
+    of_poststop_are_run_again_for_a_killed_delete [Need::Planc],
+}
+
+const KINDS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// A hook that is a script: the host's shell is where the container's is.
+pub(crate) fn script(text: &str) -> Value {
+    json!({"path": "/bin/sh", "args": ["sh", "-c", text]})
+}
+
+/// A directory that hooks write to: on the host, and as /out in the container.
+pub(crate) struct Out(PathBuf);
+
+impl Out {
+    /// Makes it, and mounts it into the bundle's container.
+    pub(crate) fn of(scene: &Scene, bundle: &mut Bundle) -> Self {
+        let dir = scene.path(&format!("out-{}", scene.id()));
+        fs::create_dir(&dir).unwrap();
+        // Also for root of a user namespace.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(dir.join("log"), "").unwrap();
+        fs::set_permissions(dir.join("log"), fs::Permissions::from_mode(0o666)).unwrap();
+        bundle.mount("/out", "bind", &dir, &["rbind", "rw"]);
+        Self(dir)
+    }
+
+    /// What hooks of a kind call it.
+    pub(crate) fn seen_by(&self, kind: &str) -> &str {
+        if kind == "startContainer" { "/out" } else { self.0.to_str().unwrap() }
+    }
+
+    /// What was written to a file of it; empty where nothing was.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap_or_default()
+    }
+}
+
+/// Gives the bundle one hook of each kind; `text` makes its script from its kind and what it calls the directory.
+fn each(bundle: &mut Bundle, out: &Out, text: impl Fn(&str, &str) -> String) {
+    let list = |kind: &&str| ((*kind).to_owned(), json!([script(&text(kind, out.seen_by(kind)))]));
+    bundle.set("/hooks", KINDS.iter().map(list).collect::<serde_json::Map<_, _>>());
+}
+
+/// Two hooks of each kind, which log themselves.
+fn log_each(bundle: &mut Bundle, out: &Out) {
+    let list = |kind: &&str| {
+        let log = |n: u32| script(&format!("echo {kind} {n} >> {}/log", out.seen_by(kind)));
+        ((*kind).to_owned(), json!([log(0), log(1)]))
+    };
+    bundle.set("/hooks", KINDS.iter().map(list).collect::<serde_json::Map<_, _>>());
+}
+
+/// What two hooks of each of these kinds have logged.
+fn logged(kinds: &[&str]) -> String {
+    kinds.iter().map(|kind| format!("{kind} 0\n{kind} 1\n")).collect()
+}
+
+fn are_run_in_order_over_a_life(scene: &Scene) {
+    for has_user in [false, true] {
+        let mut bundle = scene.bundle();
+        let out = Out::of(scene, &mut bundle);
+        if has_user {
+            bundle.user_namespace(100_000);
+        }
+        log_each(&mut bundle, &out);
+        let container = scene.container(bundle.sh("cp /out/log /out/seen; exec sleep 1000"));
+        container.create();
+        assert_eq!(out.read("log"), logged(&KINDS[..3]));
+        container.start();
+        assert_eq!(out.read("log"), logged(&KINDS[..5]));
+        scene.wait_until("the program has looked", || !out.read("seen").is_empty());
+        assert!(out.read("seen").starts_with(&logged(&KINDS[..4])), "{}", out.read("seen"));
+        container.stop();
+        assert_eq!(out.read("log"), logged(&KINDS[..5]), "the end of a container is not its deletion");
+        container.delete();
+        assert_eq!(out.read("log"), logged(&KINDS));
+    }
+}
+
+fn are_run_in_order_by_run(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    log_each(&mut bundle, &out);
+    scene.container(bundle.sh("exit 7")).run().exits(7);
+    assert_eq!(out.read("log"), logged(&KINDS));
+}
+
+/// The state that a hook of a kind has read.
+#[track_caller]
+fn state_of(out: &Out, kind: &str) -> Value {
+    let text = out.read(kind);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{kind} read no JSON ({error}): {text:?}"))
+}
+
+/// runtime.md#state
+fn read_the_state(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let annotations = json!({"org.example.a": "1", "org.example.\"": "\n\u{e9}"});
+    bundle.set("/annotations", annotations.clone()).sleep();
+    each(&mut bundle, &out, |kind, dir| format!("cat > {dir}/{kind}"));
+    let container = scene.container(&bundle);
+    container.create();
+    let pid = container.pid();
+    container.start();
+    container.stop();
+    container.delete();
+    let wanted = [("creating", pid), ("creating", pid), ("creating", 1), ("created", 1), ("running", pid), ("stopped", 0)];
+    for (kind, (status, pid)) in KINDS.into_iter().zip(wanted) {
+        let state = state_of(&out, kind);
+        assert_eq!(state["id"], container.id.as_str(), "{kind}");
+        assert_eq!(state["bundle"], bundle.arg(), "{kind}");
+        assert_eq!(state["annotations"], annotations, "{kind}");
+        assert_eq!(state["status"], status, "{kind}");
+        assert_eq!(state["pid"].as_u64().unwrap_or(0), u64::from(pid), "{kind}");
+        assert!(state["ociVersion"].as_str().unwrap().starts_with("1."), "{kind}: {state}");
+    }
+}
+
+/// In the pid namespace of the host even the container's hooks see the pid that the host sees.
+fn read_the_pid_that_they_see(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    bundle.namespace("pid", None).sleep();
+    each(&mut bundle, &out, |kind, dir| format!("cat > {dir}/{kind}"));
+    let container = scene.container(&bundle);
+    container.create();
+    let pid = container.pid();
+    container.start();
+    container.delete_force();
+    for kind in &KINDS[..5] {
+        assert_eq!(state_of(&out, kind)["pid"], pid, "{kind}");
+    }
+}
+
+/// runtime.md#lifecycle, step 2: what config.json says later is none of the container's.
+fn of_later_are_those_of_create(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    log_each(&mut bundle, &out);
+    let container = scene.container(&bundle);
+    container.create();
+    bundle.set("/hooks", json!({"poststart": [script("exit 1")], "poststop": [script("exit 1")]})).write();
+    container.start();
+    fs::remove_file(bundle.dir().join("config.json")).unwrap();
+    container.delete_force();
+    assert_eq!(out.read("log"), logged(&KINDS));
+}
+
+/// A hook that copies a file of its own /proc, without a shell in between.
+fn copies(file: &str, to: &str) -> Value {
+    json!({"path": "/bin/dd", "args": ["dd", format!("if=/proc/self/{file}"), format!("of={to}")]})
+}
+
+/// What a file of /proc holds that has NULs between its strings.
+fn strings(text: &str) -> Vec<&str> {
+    text.split_terminator('\0').collect()
+}
+
+/// T-40
+fn have_the_configured_environment(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    bundle.set("/process/env/-", "LD_PRELOAD=/evil.so");
+    let mut hooks = serde_json::Map::new();
+    for kind in KINDS {
+        let mut hook = copies("environ", &format!("{}/{kind}", out.seen_by(kind)));
+        hook["env"] = json!(["B=2", "A=x y=z", "B=3", "EMPTY="]);
+        hooks.insert(kind.to_owned(), json!([hook]));
+    }
+    // Where config.json has none, these have the container's.
+    let own = copies("environ", "/out/own");
+    hooks["startContainer"].as_array_mut().unwrap().push(own);
+    let container = scene.container(bundle.set("/hooks", hooks));
+    container.create_call(&[]).env("SECRET", "1").done().ok();
+    container.start();
+    container.delete_force();
+    for kind in KINDS {
+        assert_eq!(strings(&out.read(kind)), ["B=2", "A=x y=z", "B=3", "EMPTY="], "{kind}");
+    }
+    let own = out.read("own");
+    let own = strings(&own);
+    assert!(own.contains(&"TERM=xterm") && own.contains(&"HOME=/root") && own.contains(&"LD_PRELOAD=/evil.so"), "{own:?}");
+    assert!(!own.contains(&"SECRET=1"), "{own:?}");
+}
+
+/// T-40. (config.md has no word on a hook without `env`; runc gives it its own environment.)
+fn have_no_other_environment(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let mut hooks = serde_json::Map::new();
+    for kind in KINDS {
+        let to = |name: &str| copies("environ", &format!("{}/{kind}-{name}", out.seen_by(kind)));
+        let mut empty = to("empty");
+        empty["env"] = json!([]);
+        hooks.insert(kind.to_owned(), json!([to("absent"), empty]));
+    }
+    let container = scene.container(bundle.set("/hooks", hooks));
+    container.create_call(&[]).env("SECRET", "1").env("LD_LIBRARY_PATH", "/secret").done().ok();
+    scene.call(&["start", &container.id]).env("SECRET", "1").done().ok();
+    scene.call(&["delete", "--force", &container.id]).env("SECRET", "1").done().ok();
+    for kind in KINDS {
+        assert!(fs::exists(out.0.join(format!("{kind}-absent"))).unwrap(), "{kind} was not run");
+        assert_eq!(out.read(&format!("{kind}-empty")), "", "{kind}");
+        if kind != "startContainer" {
+            assert_eq!(out.read(&format!("{kind}-absent")), "", "{kind}");
+        }
+    }
+}
+
+fn have_the_configured_arguments(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let program = scene.path("hook");
+    fs::write(&program, format!("#!/bin/sh\nread pid rest < /proc/self/stat\ncp /proc/$pid/cmdline {}/$#\n", out.seen_by(""))).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program.to_str().unwrap();
+    // dd does not mind what it is called.
+    let mut named = copies("cmdline", &format!("{}/named", out.seen_by("")));
+    named["args"][0] = "any name".into();
+    let hooks = json!([{"path": program}, {"path": program, "args": ["zero", "", "two words"]}, named]);
+    let container = scene.container(bundle.set("/hooks", json!({"createRuntime": hooks, "createContainer": hooks})));
+    container.create();
+    container.delete();
+    assert_eq!(strings(&out.read("0")), ["/bin/sh", program]);
+    assert_eq!(strings(&out.read("2")), ["/bin/sh", program, "", "two words"]);
+    assert_eq!(strings(&out.read("named"))[0], "any name");
+}
+
+/// T-41
+fn are_refused_with_their_place(scene: &Scene) {
+    for (hook, name) in [
+        (json!({"path": "bin/true"}), "path"),
+        (json!({"path": ""}), "path"),
+        (json!({"path": "/bin/true", "timeout": 0}), "timeout"),
+        (json!({"path": "/bin/true", "timeout": -5}), "timeout"),
+        (json!({"path": "/bin/true", "env": ["A=\u{0}"]}), "env/0"),
+    ] {
+        for kind in KINDS {
+            let mut bundle = scene.bundle();
+            bundle.set("/hooks", json!({kind: [{"path": "/bin/true"}, hook]}));
+            scene.refused(&bundle, &format!("/hooks/{kind}/1/{name}"));
+        }
+    }
+}
+
+/// T-41: no file of an image is the one that a hook meant.
+fn work_outside_of_the_root_filesystem(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    bundle.set("/process/cwd", "/tmp");
+    each(&mut bundle, &out, |kind, dir| format!("pwd > {dir}/{kind}"));
+    let container = scene.container(&bundle);
+    container.create();
+    container.start();
+    container.delete_force();
+    let rootfs = bundle.rootfs("");
+    for kind in KINDS {
+        let cwd = out.read(kind);
+        assert!(!cwd.is_empty() && !cwd.starts_with(rootfs.to_str().unwrap().trim_end_matches('/')), "{kind}: {cwd}");
+        if scene.runtime.kind == Kind::Planc {
+            assert_eq!(cwd, "/\n", "{kind}");
+        }
+    }
+}
+
+/// Neither descriptors nor signals of the caller's, nor init's umask.
+fn inherit_nothing(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    // The pid that this /proc has for the shell; by its own a hook is in another pid namespace than the host's /proc.
+    each(&mut bundle, &out, |kind, dir| {
+        format!(
+            "read pid name state parent group rest < /proc/self/stat; \
+             {{ umask; test $pid = $group && echo leads its group; grep -E '^Sig(Ign|Blk|Pnd)' /proc/$pid/status; \
+             ls /proc/$pid/fd; }} > {dir}/{kind}"
+        )
+    });
+    let container = scene.container(bundle.sleep());
+    let caller = ["sh", "-c", "trap '' USR1 PIPE INT; umask 022; exec 7</etc/passwd; exec \"$@\"", "sh"];
+    for command in ["create", "start", "delete"] {
+        let args = match command {
+            "create" => vec![command, "--bundle", bundle.arg(), &container.id],
+            "delete" => vec![command, "--force", &container.id],
+            _ => vec![command, &container.id],
+        };
+        scene.call_by(&caller, &args).done().ok();
+    }
+    for kind in KINDS {
+        let said = out.read(kind);
+        let (first, fds) = said.split_once("SigPnd").unwrap_or_else(|| panic!("{kind}: {said}"));
+        assert_eq!(first, "0022\nleads its group\n", "{kind}");
+        let signals: Vec<&str> = fds.lines().filter(|line| line.contains(':')).collect();
+        assert!(signals.iter().all(|line| line.ends_with("\t0000000000000000")), "{kind}: {said}");
+        assert_eq!(signals.len(), 3, "{kind}: {said}");
+        // The shell has a copy of what it redirected, until it redirects it back.
+        let fds: Vec<&str> = fds.lines().skip(3).filter(|fd| *fd != "10").collect();
+        assert_eq!(fds, ["0", "1", "2"], "{kind}: {said}");
+    }
+}
+
+fn see_their_namespaces(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let names = "cgroup ipc mnt net pid uts";
+    each(&mut bundle, &out, |kind, dir| {
+        format!("for n in {names}; do echo $n $(readlink /proc/self/ns/$n); done > {dir}/{kind}")
+    });
+    let container = scene.container(bundle.sleep());
+    container.create();
+    let pid = container.pid();
+    let shown = |pid: &str| {
+        let all = process::namespaces(pid);
+        names.split(' ').map(|name| format!("{name} {}\n", all[name].display())).collect::<String>()
+    };
+    let (inside, outside) = (shown(&pid.to_string()), shown("self"));
+    assert_ne!(inside, outside);
+    container.start();
+    container.delete_force();
+    for kind in KINDS {
+        let is_inside = ["createContainer", "startContainer"].contains(&kind);
+        assert_eq!(out.read(kind), if is_inside { &inside } else { &outside }.as_str(), "{kind}");
+    }
+}
+
+/// config.md#createcontainer-hooks: in the container's namespaces, before the root is changed.
+fn mount_by_hook(scene: &Scene, bundle: &mut Bundle) {
+    let rootfs = bundle.rootfs("");
+    let rootfs = rootfs.to_str().unwrap().trim_end_matches('/').to_owned();
+    let text = format!(
+        "set -e; test -e {rootfs}/proc/self/status; busybox mount -t tmpfs hook {rootfs}/tmp; echo by the hook > {rootfs}/tmp/file"
+    );
+    bundle.set("/hooks", json!({"createContainer": [script(&text)]}));
+    assert_eq!(scene.sh(bundle, "cat /tmp/file"), "by the hook\n");
+    assert!(!fs::exists(format!("{rootfs}/tmp/file")).unwrap(), "the host sees it");
+}
+
+fn of_create_container_may_mount(scene: &Scene) {
+    mount_by_hook(scene, &mut scene.bundle());
+}
+
+fn of_create_container_may_mount_in_a_user_namespace(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.user_namespace(100_000);
+    mount_by_hook(scene, &mut bundle);
+}
+
+/// They are processes of the container as its program is, and their path is the container's.
+fn of_start_container_are_confined(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    fs::copy("/bin/busybox", bundle.rootfs("only-here")).unwrap();
+    let what = "id -u; id -g; hostname; grep -E '^(Cap|NoNewPrivs)' /proc/self/status; ulimit -n; umask; cat /proc/self/cgroup";
+    let hook = json!({"path": "/only-here", "args": ["sh", "-c", format!("({what}) > /out/hook")]});
+    bundle.set("/hooks", json!({"startContainer": [hook]}));
+    bundle.set("/process/user", json!({"uid": 1000, "gid": 1001, "umask": 0o027}));
+    scene.sh(&mut bundle, &format!("({what}) > /out/program"));
+    assert_eq!(out.read("hook"), out.read("program"));
+    assert!(out.read("hook").starts_with("1000\n1001\ncontainer\n"), "{}", out.read("hook"));
+}
+
+fn of_poststart_follow_the_program(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let text = format!("sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' | {{ read pid; readlink /proc/$pid/exe > {}/exe; }}", out.seen_by(""));
+    bundle.set("/hooks", json!({"poststart": [script(&text)]})).sleep();
+    let container = scene.container(&bundle);
+    container.create();
+    container.start();
+    assert!(out.read("exe").trim_end().ends_with("/bin/busybox"), "{}", out.read("exe"));
+    container.delete_force();
+    container.run_detached();
+    assert_eq!(out.read("exe").lines().count(), 1);
+    container.delete_force();
+}
+
+/// A bundle with a good hook, a bad one and one more of a kind, and poststop hooks that log themselves.
+fn spoilt(scene: &Scene, kind: &str) -> (Bundle, Out) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let log = |word: &str| script(&format!("echo {word} >> {}/log", out.seen_by(kind)));
+    let bad = script("echo on the output; echo last words >&2; exit 3");
+    bundle.set("/hooks", json!({kind: [log("good"), bad, log("never")]}));
+    let poststop = script(&format!("echo poststop >> {}/log", out.seen_by("poststop")));
+    if kind == "poststop" {
+        bundle.set("/hooks/poststop/-", poststop);
+    } else {
+        bundle.set("/hooks/poststop", json!([poststop]));
+    }
+    bundle.sh("echo program >> /out/log; exec sleep 1000");
+    (bundle, out)
+}
+
+#[track_caller]
+fn tells_the_hook(scene: &Scene, done: &Done, kind: &str) {
+    done.fails().says("hook #1").says("exit status 3").says("last words").says("on the output");
+    if scene.runtime.kind == Kind::Planc {
+        done.says(&format!("error running {kind} hook #1: exit status 3, stdout: on the output, stderr: last words"));
+        done.says(&format!("/hooks/{kind}/1"));
+    }
+}
+
+/// runtime.md#lifecycle, steps 3 to 5.
+fn of_create_that_fail_leave_nothing(scene: &Scene) {
+    for kind in &KINDS[..3] {
+        for command in ["create", "run"] {
+            let (bundle, out) = spoilt(scene, kind);
+            let container = scene.container(&bundle);
+            let call = if command == "create" { container.create_call(&[]) } else { container.run_call(&[]) };
+            tells_the_hook(scene, &call.done(), kind);
+            container.assert_gone();
+            assert_eq!(out.read("log"), "good\npoststop\n", "{kind}, {command}");
+        }
+    }
+}
+
+fn of_start_container_that_fail_stop_it(scene: &Scene) {
+    let (bundle, out) = spoilt(scene, "startContainer");
+    let container = scene.container(&bundle);
+    container.create();
+    let pid = container.pid();
+    tells_the_hook(scene, &scene.rt(&["start", &container.id]), "startContainer");
+    container.wait_end(pid);
+    container.delete_force();
+    assert_eq!(out.read("log"), "good\npoststop\n");
+}
+
+/// runtime.md#lifecycle, steps 7 and 9: the container's life goes on at its deletion. (runc leaves that to its caller.)
+fn of_start_that_fail_delete_it(scene: &Scene) {
+    for kind in ["startContainer", "poststart"] {
+        for command in ["start", "run"] {
+            let (bundle, out) = spoilt(scene, kind);
+            let container = scene.container(&bundle);
+            let done = if command == "start" {
+                container.create();
+                scene.rt(&["start", &container.id])
+            } else {
+                container.run()
+            };
+            tells_the_hook(scene, &done, kind);
+            container.assert_gone();
+            let log = out.read("log").replace("program\n", "");
+            assert_eq!(log, "good\npoststop\n", "{kind}, {command}");
+        }
+    }
+}
+
+fn of_poststart_that_fail_stop_it(scene: &Scene) {
+    let (bundle, out) = spoilt(scene, "poststart");
+    let container = scene.container(&bundle);
+    container.create();
+    let pid = container.pid();
+    tells_the_hook(scene, &scene.rt(&["start", &container.id]), "poststart");
+    container.wait_end(pid);
+    container.delete_force();
+    assert_eq!(out.read("log").replace("program\n", ""), "good\npoststop\n");
+}
+
+/// runtime.md#lifecycle, step 13: a warning, and the next one. (runc makes it the error of delete.)
+fn of_poststop_may_fail(scene: &Scene) {
+    let (mut bundle, out) = spoilt(scene, "poststop");
+    bundle.set("/hooks/poststop/-", json!({"path": "/nowhere"}));
+    let container = scene.container(&bundle);
+    container.create();
+    let done = scene.rt(&["delete", &container.id]);
+    done.ok().says("warning").says("error running poststop hook #1: exit status 3, stdout: on the output, stderr: last words");
+    done.says("error running poststop hook #4: its program does not exist (ENOENT)");
+    assert_eq!(out.read("log"), "good\nnever\npoststop\n");
+    container.assert_gone();
+}
+
+fn of_poststop_are_run_when_create_fails_later(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    log_each(&mut bundle, &out);
+    let container = scene.container(bundle.args(&["/nowhere"]));
+    container.try_create(&[]).fails();
+    container.assert_gone();
+    let log = out.read("log");
+    assert!(log.starts_with(&logged(&KINDS[..2])) && log.ends_with(&logged(&KINDS[5..])), "{log}");
+}
+
+/// What was never there has no end.
+fn of_poststop_are_not_run_before_the_first_hook(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    log_each(&mut bundle, &out);
+    bundle.mount("/data", "tmpfs", "tmpfs", &["mode=nonsense"]);
+    scene.refused(&bundle, "/mounts/8");
+    assert_eq!(out.read("log"), "");
+}
+
+/// T-42, R-41: nobody is left of a hook whose runtime was killed.
+fn of_poststop_are_run_for_a_killed_creator(scene: &Scene) {
+    for kind in &KINDS[..3] {
+        let mut bundle = scene.bundle();
+        let out = Out::of(scene, &mut bundle);
+        let dir = out.seen_by("");
+        let poststop = script(&format!("echo poststop >> {dir}/log"));
+        let slow = script(&format!("echo slow >> {dir}/log; exec sleep 1000"));
+        bundle.set("/hooks", json!({*kind: [slow], "poststop": [poststop]}));
+        let container = scene.container(&bundle);
+        let mut running = container.create_call(&[]).spawn();
+        scene.wait_until("the hook is run", || out.read("log") == "slow\n");
+        running.kill();
+        container.delete_force();
+        container.assert_gone();
+        assert_eq!(out.read("log"), "slow\npoststop\n", "{kind}");
+    }
+}
+
+fn of_poststop_are_run_again_for_a_killed_delete(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let dir = out.seen_by("");
+    let once_slow = format!("echo run >> {dir}/log; test -e {dir}/marker || {{ touch {dir}/marker; exec sleep 1000; }}");
+    bundle.set("/hooks", json!({"poststop": [script(&once_slow)]}));
+    let container: Container<'_> = scene.container(bundle.sleep());
+    container.run_detached();
+    let mut running = scene.call(&["delete", "--force", &container.id]).spawn();
+    scene.wait_until("the hook is run", || fs::exists(out.0.join("marker")).unwrap());
+    running.kill();
+    assert_eq!(container.status(), "stopped", "it is not lost");
+    container.delete();
+    container.assert_gone();
+    assert_eq!(out.read("log"), "run\nrun\n");
+}
