@@ -195,6 +195,8 @@ ops! {
     49 TakeRoot {} => "take the root of the joined mount namespace";
     /// As `EnterDirectory`, and nothing is made.
     50 ChangeDirectory { path: Text<'a> } => "enter {path}";
+    /// A container that waits for start holds no directory and no mount.
+    51 CloseSlots { keep: List<'a, Slot> } => "close every slot but {}", Joined(keep);
 }
 
 /// A cgroup below another one.

@@ -4,6 +4,7 @@
 mod capabilities;
 mod devices;
 mod exec;
+mod exec_security;
 mod input;
 mod killsweep;
 mod lifecycle;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         process::TESTS,
         capabilities::TESTS,
         exec::TESTS,
+        exec_security::TESTS,
         input::TESTS,
         planc::TESTS,
         killsweep::TESTS,
