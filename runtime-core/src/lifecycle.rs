@@ -382,8 +382,7 @@ impl Container {
 
     /// Stops and deletes a container one of whose hooks failed.
     fn give_up(&self, state: StateDir, error: Error) -> Error {
-        let destroyed =
-            observe(&self.record, &self.directory).and_then(|(_, init)| destroy(state, &self.record, init));
+        let destroyed = observe(&self.record, &self.directory).and_then(|(_, init)| destroy(state, &self.record, init));
         match destroyed {
             Ok(()) => error,
             Err(left) => error.and_left(&left.to_string()),

@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use proptest::prelude::*;
 use runtime_core::wire::{
-    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place, Propagation, Slot,
-    Spaces, Steps, Target, Text, Tree,
+    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place,
+    Propagation, Slot, Spaces, Steps, Target, Text, Tree,
 };
 
 /// What the fields of ops are filled with.

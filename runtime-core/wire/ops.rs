@@ -199,6 +199,8 @@ ops! {
     49 TakeRoot {} => "take the root of the joined mount namespace";
     /// As `EnterDirectory`, and nothing is made.
     50 ChangeDirectory { path: Text<'a> } => "enter {path}";
+    /// A container that waits for start holds no directory and no mount.
+    51 CloseSlots { keep: List<'a, Slot> } => "close every slot but {}", Joined(keep);
     /// JSON (runtime-spec runtime.md#state) up to what only init knows: the status, and its own pid.
     52 HoldState { state: &'a [u8] } => "hold the state that hooks are given, {} bytes", state.len();
     /// By a child of init, in init's namespaces and with its rights; the step ends with the hook, or with its time.

@@ -4,6 +4,7 @@
 mod capabilities;
 mod devices;
 mod exec;
+mod exec_security;
 mod hook_limits;
 mod hooks;
 mod input;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         process::TESTS,
         capabilities::TESTS,
         exec::TESTS,
+        exec_security::TESTS,
         input::TESTS,
         hooks::TESTS,
         hook_limits::TESTS,

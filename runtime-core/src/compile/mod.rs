@@ -243,7 +243,7 @@ impl LaunchPlan {
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
-        process::record(pid_file.as_ref(), plan);
+        process::record(listener, pid_file.as_ref(), plan);
 
         // Act two, run.
         process::await_start(listener, plan);

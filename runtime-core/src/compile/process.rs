@@ -178,7 +178,10 @@ pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(pid_file: Option<&CString>, plan: &mut Draft) {
+pub(super) fn record(listener: Option<Slot>, pid_file: Option<&CString>, plan: &mut Draft) {
+    if let Some(listener) = listener {
+        plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
+    }
     plan.init("", InitOp::OutliveRuntime {});
     plan.host("", HostOp::RecordState {});
     write_pid_file(pid_file, plan);

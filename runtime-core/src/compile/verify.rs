@@ -26,8 +26,9 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 17] = [
+const AT_MOST_ONCE: [&str; 18] = [
     "OpenCgroup",
+    "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
     "ListenForStart",
@@ -107,7 +108,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SetCapabilities", &["FindProgram"]),
     ("NoNewPrivileges", &["AwaitStart", "Execute"]),
     ("VerifyDirectory", &["AwaitStart"]),
-    ("FindProgram", &["RecordState"]),
+    ("FindProgram", &["RecordState", "CloseSlots"]),
+    ("CloseSlots", &["RecordState", "AwaitStart"]),
     ("FindHome", &["RecordState"]),
     ("OutliveRuntime", &["RecordState"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
@@ -160,6 +162,9 @@ fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     }
     if count(steps, "PivotRoot") + count(steps, "MoveRoot") != usize::from(kind == PlanKind::Launch) {
         return Err("the root is not changed once".to_owned());
+    }
+    if count(steps, "AwaitStart") != count(steps, "CloseSlots") {
+        return Err("who waits for start holds nothing else".to_owned());
     }
     if count(steps, "AwaitStart") != count(steps, "ListenForStart") {
         return Err("who listens for start must wait for it".to_owned());

@@ -99,7 +99,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
     };
     page.recorder().timed.store(timed.into(), Ordering::Relaxed);
     #[cfg(feature = "failpoints")]
-    page.recorder().stop.store(super::failpoint::number(), Ordering::Relaxed);
+    page.recorder().stop.store(super::failpoint::of_init(joined.is_some()), Ordering::Relaxed);
     let begins = timed.then(Vec::new);
     let mut walk = Walk {
         plan,

@@ -103,7 +103,9 @@ impl fmt::Display for Tail {
             f.write_str("...")?;
         }
         let text = String::from_utf8_lossy(&self.bytes);
-        text.trim().chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
+        text.trim()
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
     }
 }
 

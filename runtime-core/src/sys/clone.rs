@@ -161,7 +161,10 @@ fn shed() -> isize {
             syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
             syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
             syscall(libc::SYS_close_range, [FIRST_OTHER, u32::MAX as usize, 0, 0, 0]),
-            syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, &raw const mask as usize, 0, size_of::<u64>(), 0]),
+            syscall(
+                libc::SYS_rt_sigprocmask,
+                [libc::SIG_SETMASK as usize, &raw const mask as usize, 0, size_of::<u64>(), 0],
+            ),
         ]
     };
     answers.into_iter().find(|answer| *answer < 0).unwrap_or(0)

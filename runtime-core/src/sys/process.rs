@@ -45,7 +45,11 @@ pub(crate) enum Ended {
 impl Ended {
     /// What wait4(2) gives.
     pub(crate) fn of_status(status: i32) -> Self {
-        if libc::WIFSIGNALED(status) { Self::Signal(libc::WTERMSIG(status)) } else { Self::Exit(libc::WEXITSTATUS(status)) }
+        if libc::WIFSIGNALED(status) {
+            Self::Signal(libc::WTERMSIG(status))
+        } else {
+            Self::Exit(libc::WEXITSTATUS(status))
+        }
     }
 }
 
