@@ -238,7 +238,8 @@ impl Runtime {
         Ok(loaded.filter(|(found, _)| !found.as_ref().is_err_and(gone)).map(|(found, id)| (id, found)).collect())
     }
 
-    /// Deletes a container, also one that a killed create left half-made (runtime-spec runtime.md#delete).
+    /// Deletes a container, also one that a killed create left half-made (runtime-spec runtime.md#delete). Its poststop hooks
+    /// are run last; what fails of them is logged as a warning, and is no error (runtime.md#lifecycle, step 13).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] unless forced, [`ErrorKind::WrongStatus`] where it runs and is not forced,

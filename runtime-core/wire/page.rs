@@ -44,8 +44,6 @@ pub struct Recorder {
     pub option: AtomicU32,
     /// After a refork: the pid of the process that goes on, in the host's pid namespace.
     pub pid: AtomicU32,
-    /// Of a hook that ended badly: its status, as wait4(2) gives it.
-    pub hook: AtomicU32,
     /// How many bytes of the note are written.
     pub noted: AtomicU32,
     /// The kernel's own words, or the object that a step failed at; of a hook the ends of what it printed: to the standard
@@ -53,6 +51,8 @@ pub struct Recorder {
     pub note: [AtomicU32; NOTE / 4],
     /// When each step began, in nanoseconds of CLOCK_MONOTONIC.
     pub times: [AtomicU64; TIMES],
+    /// Of a hook that ended badly: its status, as wait4(2) gives it.
+    pub hook: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Recorder>() <= SIZE);

@@ -47,7 +47,7 @@ impl fmt::Display for Failure {
         let output = match self {
             // Not the errno's own words: engines take "no such file or directory" for a missing program of the user's.
             Self::Host(Errno::ENOENT) => return f.write_str("its program does not exist (ENOENT)"),
-            Self::Host(errno) => return write!(f, "cannot be run: {}", errno.desc()),
+            Self::Host(errno) => return write!(f, "cannot be run or watched: {}", errno.desc()),
             Self::Ended(Ended::Exit(code), output) => {
                 write!(f, "exit status {code}")?;
                 output
@@ -123,7 +123,8 @@ pub(crate) fn run(hook: &Hook<'_>, state: &[u8]) -> Result<(), Failure> {
                 return Ok(());
             }
             Ok(ended) => Failure::Ended(ended, output),
-            Err(errno) => Failure::Host(errno),
+            // Somebody else has collected it, so that its pid may be another's: no signal is sent to that.
+            Err(errno) => return Err(Failure::Host(errno)),
         },
         Err(errno) => Failure::Host(errno),
     };
