@@ -220,6 +220,8 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
             init.state = state;
             Ok(())
         }
+        InitOp::AllowHooks {} => sys::set_dumpable(true),
+        InitOp::EndHooks {} => sys::set_dumpable(false),
         InitOp::RunHookInside { ref hook } => hooks::run(init, hook),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
         InitOp::CloseSlots { ref keep } => isolate::close_slots(init, keep),

@@ -183,6 +183,8 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::Execute { args: texts, env: texts, home: v.flag.then_some(v.slot) },
         InitOp::HoldState { state: &v.bytes },
         InitOp::RunHookInside { hook: hook(v, s) },
+        InitOp::AllowHooks {},
+        InitOp::EndHooks {},
     ]
 }
 

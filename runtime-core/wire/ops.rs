@@ -205,6 +205,10 @@ ops! {
     52 HoldState { state: &'a [u8] } => "hold the state that hooks are given, {} bytes", state.len();
     /// By a child of init, in init's namespaces and with its rights; the step ends with the hook, or with its time.
     53 RunHookInside { hook: Hook<'a> } => "run the {hook}";
+    /// Below /proc the namespaces of a process that is not dumpable are closed to an unprivileged caller's hooks (proc(5)).
+    54 AllowHooks {} => "be dumpable while the host's hooks are run";
+    /// Again, before anything of the container's is run.
+    55 EndHooks {} => "be undumpable behind the host's hooks";
 }
 
 /// A cgroup below another one.

@@ -24,6 +24,7 @@ integration_tests::tests! {
     work_outside_of_the_root_filesystem [Need::Planc],
     inherit_nothing [Need::Planc],
     see_their_namespaces,
+    of_an_unprivileged_caller_see_the_containers [Need::Planc],
     of_create_container_may_mount,
     of_create_container_may_mount_in_a_user_namespace,
     of_start_container_are_confined,
@@ -377,6 +378,32 @@ fn see_their_namespaces(scene: &Scene) {
         let is_inside = ["createContainer", "startContainer"].contains(&kind);
         assert_eq!(out.read(kind), if is_inside { &inside } else { &outside }.as_str(), "{kind}");
     }
+}
+
+/// As a network helper does, which is given the pid alone. (Only planc is told here how to do without root.)
+fn of_an_unprivileged_caller_see_the_containers(scene: &Scene) {
+    const NOBODY: u32 = 65_534;
+    let mut bundle = scene.bundle();
+    let out = Out::of(scene, &mut bundle);
+    let map = json!([{"containerID": 0, "hostID": NOBODY, "size": 1}]);
+    bundle.user_namespace(NOBODY).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    bundle
+        .set("/mounts", json!([{"destination": "/proc", "type": "proc", "source": "proc"}]))
+        .remove("/linux/resources");
+    let text = format!(
+        "read state; pid=${{state##*:}}; readlink /proc/${{pid%\\}}}}/ns/net > {0}/seen && readlink /proc/self/ns/net > {0}/own",
+        out.seen_by("")
+    );
+    bundle.set("/hooks", json!({"createRuntime": [script(&text)], "poststart": [script(&text)]}));
+    let container = scene.container(bundle.sh("readlink /proc/self/ns/net; sleep 1"));
+    fs::create_dir(scene.root()).unwrap();
+    std::os::unix::fs::chown(scene.root(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let caller = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let done = scene.call_by(&caller, &["run", "--bundle", bundle.arg(), &container.id]).done();
+    done.ok();
+    assert_eq!(out.read("seen"), done.stdout);
+    assert_ne!(out.read("seen"), out.read("own"));
+    fs::remove_dir(scene.root()).unwrap();
 }
 
 /// config.md#createcontainer-hooks: in the container's namespaces, before the root is changed.

@@ -121,8 +121,16 @@ impl Hooks {
         if let Some(hook) = self.of(HookKind::Poststop).next() {
             plan.host(&hook.origin, HostOp::OwePoststop {});
         }
+        let of_caller = self.0.iter().find(|hook| hook.kind <= HookKind::CreateRuntime);
+        let hidden = of_caller.filter(|_| request.spaces.hides_from_caller());
+        if let Some(hook) = hidden {
+            plan.init(&hook.origin, InitOp::AllowHooks {});
+        }
         self.on_host(HookKind::Prestart, plan);
         self.on_host(HookKind::CreateRuntime, plan);
+        if let Some(hook) = hidden {
+            plan.init(&hook.origin, InitOp::EndHooks {});
+        }
         if self.0.iter().any(|hook| matches!(hook.kind, HookKind::CreateContainer | HookKind::StartContainer)) {
             hold_state(request, plan)?;
         }

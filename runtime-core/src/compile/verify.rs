@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 18] = [
+const AT_MOST_ONCE: [&str; 20] = [
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
@@ -44,6 +44,8 @@ const AT_MOST_ONCE: [&str; 18] = [
     "JoinKeyring",
     "OwePoststop",
     "HoldState",
+    "AllowHooks",
+    "EndHooks",
     "AwaitStart",
 ];
 
@@ -93,6 +95,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SetReadOnly", &["OwePoststop", "RunHook", "RunHookInside"]),
     ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot"]),
     ("HoldState", &["RunHookInside"]),
+    ("AllowHooks", &["RunHook", "EndHooks"]),
+    ("EndHooks", &["HoldState", "RunHookInside", "PivotRoot", "MoveRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("MoveRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("Mask", &["ProtectRoot", "SetUser"]),
@@ -302,6 +306,9 @@ fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
     let at = |name: &str| steps.iter().position(|step| step.name() == name);
     let switch = at("PivotRoot").or(at("MoveRoot")).unwrap_or_default();
     let (created, execute) = (at("AwaitStart").or(at("RecordState")).unwrap_or_default(), at("Execute").unwrap_or(0));
+    if count(steps, "AllowHooks") != count(steps, "EndHooks") {
+        return Err("init stays dumpable".to_owned());
+    }
     let mut before = None;
     for (place, step) in steps.iter().enumerate() {
         let Some(hook) = hook_of(step) else { continue };
