@@ -2,4 +2,6 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod process;
+pub(crate) mod record;
+pub(crate) mod socket;
 pub(crate) mod state;
