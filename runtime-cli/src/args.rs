@@ -126,6 +126,11 @@ impl Words {
         Ok(given)
     }
 
+    /// The words that are left, as they are: the flags of another program.
+    pub(crate) fn rest(&mut self) -> Result<Vec<OsString>, String> {
+        Ok(self.0.raw_args().map_err(|e| e.to_string())?.collect())
+    }
+
     fn next(&mut self, only_words: &mut bool) -> Result<Option<Word>, String> {
         let mut raw = self.0.raw_args().map_err(|e| e.to_string())?;
         if !*only_words && raw.next_if(|word| word == "--").is_some() {

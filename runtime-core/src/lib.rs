@@ -6,6 +6,7 @@ pub mod wire;
 
 mod bundle;
 pub mod compile;
+mod descriptors;
 mod engine;
 mod error;
 mod facts;
@@ -17,7 +18,8 @@ mod state;
 mod sys;
 
 pub use bundle::Bundle;
-pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing};
+pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing, features};
+pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
 pub use facts::{CgroupFacts, Facts};
 pub use id::Id;

@@ -74,6 +74,8 @@ ops! {
     10 RecordState {} => "record the state";
     /// Written under another name and renamed, without a newline.
     11 WritePidFile { path: Text<'a> } => "write the pid to {path}";
+    /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
+    28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
 }
 
 ops! {

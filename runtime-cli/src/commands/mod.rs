@@ -4,9 +4,13 @@ mod create;
 mod delete;
 mod demo;
 mod explain;
+mod features;
 mod kill;
 mod launch;
 mod list;
+mod pause;
+mod ps;
+mod resume;
 mod run;
 mod spec;
 mod start;
@@ -26,20 +30,25 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// One line, for the usage.
     pub(crate) about: &'static str,
-    /// Its words, for the usage; those that may be left out are in brackets.
+    /// Its words, for the usage; those that may be left out are in brackets. Where the last one ends with `...`, flags end
+    /// at the first word, and what follows belongs to another program.
     pub(crate) words: &'static [&'static str],
     pub(crate) flags: &'static [&'static Flag],
     pub(crate) perform: fn(&Context, &Given) -> Outcome,
 }
 
 /// Every command, in the order of the usage.
-pub(crate) const COMMANDS: [&Command; 10] = [
+pub(crate) const COMMANDS: &[&Command] = &[
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
     &explain::COMMAND,
+    &features::COMMAND,
     &kill::COMMAND,
     &list::COMMAND,
+    &pause::COMMAND,
+    &ps::COMMAND,
+    &resume::COMMAND,
     &run::COMMAND,
     &spec::COMMAND,
     &start::COMMAND,
@@ -51,7 +60,9 @@ impl Command {
     pub(crate) fn perform(&'static self, context: &Context, words: &mut Words) -> Outcome {
         let known: Vec<&Flag> = self.flags.iter().copied().chain([&HELP]).collect();
         let wrong = |why| Failure::Usage { why, of: Some(self) };
-        let given = words.read(&known, Until::End).map_err(|why| wrong(Why::Flag(why)))?;
+        let until = if self.passes_on() { Until::FirstWord } else { Until::End };
+        let mut given = words.read(&known, until).map_err(|why| wrong(Why::Flag(why)))?;
+        given.words.extend(words.rest().map_err(|why| wrong(Why::Flag(why)))?);
         if given.is(&HELP) {
             output::print(&usage::of(&context.program, self))?;
             return Ok(0);
@@ -62,11 +73,16 @@ impl Command {
         (self.perform)(context, &given)
     }
 
+    /// Whether words after the first are passed on as they are.
+    fn passes_on(&self) -> bool {
+        self.words.last().is_some_and(|word| word.trim_end_matches(']').ends_with("..."))
+    }
+
     /// Which rule `count` words break, in the words of runc.
     fn miscounts(&self, count: usize) -> Option<String> {
         let most = self.words.len();
         let least = self.words.iter().filter(|word| !word.starts_with('[')).count();
-        if (least..=most).contains(&count) {
+        if (least..=most).contains(&count) || count >= least && self.passes_on() {
             None
         } else if least == most {
             Some(format!("requires exactly {most} argument(s)"))
@@ -116,6 +132,8 @@ mod tests {
         assert_eq!(kill::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
         assert_eq!(kill::COMMAND.miscounts(2), None);
         assert_eq!(kill::COMMAND.miscounts(3).unwrap(), "requires a maximum of 2 argument(s)");
+        assert_eq!(ps::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
+        assert_eq!(ps::COMMAND.miscounts(9), None);
     }
 
     #[test]

@@ -90,6 +90,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("FindProgram", &["RecordState"]),
     ("FindHome", &["RecordState"]),
     ("OutliveRuntime", &["RecordState"]),
+    ("SendPidfd", &["RecordState"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
     ("WritePidFile", &["AwaitStart"]),
 ];

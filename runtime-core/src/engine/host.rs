@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen};
 use nix::sys::stat::Mode;
 
 use super::failure;
@@ -19,7 +19,9 @@ use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::Identity;
-use crate::host::state::{CgroupRecord, START, StateDir};
+use crate::host::record::CgroupRecord;
+use crate::host::socket;
+use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
 use crate::sys::{bpf, process};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
@@ -42,6 +44,7 @@ impl Walk<'_> {
             }
             HostOp::RecordState {} => return self.record_state(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
+            HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
@@ -53,6 +56,12 @@ impl Walk<'_> {
     /// The directory of the container that is made; an exec makes none.
     fn state(&self) -> nix::Result<&StateDir> {
         self.state.as_ref().ok_or(Errno::ENOTDIR)
+    }
+
+    /// Receivers of runc's know by the text what they are sent: the pidfd of an init, not of an exec.
+    fn send_pidfd(&self, path: &Path) -> nix::Result<()> {
+        let init = self.init.as_ref().ok_or(Errno::ESRCH)?;
+        socket::send(path, b"standard", init.process.pidfd.as_fd())
     }
 
     fn write_pid_file(&mut self, path: &Path) -> nix::Result<()> {
@@ -89,6 +98,10 @@ impl Walk<'_> {
             Some(cgroup) => cgroup,
             None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
         };
+        if own {
+            // Where it cannot be marked, all that is lost is the way to it from a record that is lost as well.
+            let _ = cgroup.mark(self.state().map_err(refused)?.mark());
+        }
         let inode = cgroup.inode().map_err(refused)?;
         if let Some(record) = &mut self.record.cgroup {
             record.inode = Some(inode);
@@ -123,7 +136,8 @@ impl Walk<'_> {
     }
 
     fn listen(&mut self, slot: Slot) -> nix::Result<()> {
-        let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+        let listener =
+            nix::sys::socket::socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
         bind(listener.as_raw_fd(), &start_address(self.state()?)?)?;
         listen(&listener, Backlog::new(1)?)?;
         self.fill(slot, listener)

@@ -1,6 +1,6 @@
 //! Processes by descriptor: pidfds, their waiting, their limits.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -61,8 +61,22 @@ pub(crate) fn namespace_type(namespace: BorrowedFd<'_>) -> nix::Result<u32> {
     Errno::result(answer).map(|kind| kind as u32)
 }
 
+/// A close-on-exec copy of a descriptor that this process was started with: one without close-on-exec; EBADF where there
+/// is none.
+pub(crate) fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: takes numbers only; the answer is a new descriptor.
+    let copy = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: nobody else owns the new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// Takes ownership of descriptors that the kernel has just made for a received message; the last one is returned.
-pub(crate) fn own(received: &[std::os::fd::RawFd]) -> Option<OwnedFd> {
+pub(crate) fn own(received: &[RawFd]) -> Option<OwnedFd> {
     // SAFETY: recvmsg made these numbers, and this is the only place that takes them.
     received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).next_back()
 }
