@@ -240,6 +240,7 @@ impl Runtime {
             Err(error) if force && error.kind() == ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };
+        engine::stage("locked");
         let record = match state.record()? {
             Found::Record(record) => record,
             unusable => return delete_remains(id, unusable, state, deletion),

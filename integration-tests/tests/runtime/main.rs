@@ -2,16 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
 mod capabilities;
+mod descriptors;
 mod devices;
+mod features;
 mod input;
 mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod pause;
 mod planc;
 mod process;
+mod ps;
 mod rootfs;
 mod run;
+mod state;
 mod users;
 
 use std::process::ExitCode;
@@ -20,14 +25,19 @@ fn main() -> ExitCode {
     let tests = [
         lifecycle::TESTS,
         run::TESTS,
+        state::TESTS,
+        ps::TESTS,
+        pause::TESTS,
         namespaces::TESTS,
         users::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        descriptors::TESTS,
         capabilities::TESTS,
         input::TESTS,
+        features::TESTS,
         planc::TESTS,
         killsweep::TESTS,
     ];

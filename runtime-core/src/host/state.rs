@@ -204,9 +204,15 @@ pub(crate) fn config(directory: &Path) -> Result<Spec> {
 
 /// What there is of a record in a state directory, without its lock.
 pub(crate) fn read(path: &Path) -> Result<Found> {
-    let found = record::read(&path.join(STATE));
-    let exists = || std::fs::symlink_metadata(path).is_ok_and(|status| status.is_dir());
-    if matches!(found, Found::Nothing) && !exists() { Err(no_such_container()) } else { Ok(found) }
+    let is_there = || std::fs::symlink_metadata(path).is_ok_and(|status| status.is_dir());
+    match record::read(&path.join(STATE)) {
+        Found::Nothing if !is_there() => Err(no_such_container()),
+        // A copy of another container's: what it says is that one's.
+        Found::Record(record) if path.file_name() != Some(record.id.as_ref()) => {
+            Ok(Found::Unusable { why: format!("it is that of container {:?}", record.id), record: None })
+        }
+        found => Ok(found),
+    }
 }
 
 /// When a state directory was changed last, as far as the file system says, and whose it is.
