@@ -323,7 +323,7 @@ pub struct Container {
 impl Container {
     fn at(directory: PathBuf, id: &str) -> Result<Self> {
         let (record, damage) = match state::read(&directory)? {
-            Found::Record(record) => (record, None),
+            Found::Record(record) => (*record, None),
             Found::Nothing => (unrecorded(&directory, id), None),
             Found::Unusable { why, record } => {
                 let record = record.map_or_else(|| unrecorded(&directory, id), |record| *record);

@@ -60,7 +60,7 @@ fn files(scene: &Scene, count: usize) -> Vec<PathBuf> {
     paths
 }
 
-fn call<'s>(scene: &'s Scene, container: &Container<'_>, bundle: &str, wrapper: &[String], args: &[&str]) -> Call {
+fn call(scene: &Scene, container: &Container<'_>, bundle: &str, wrapper: &[String], args: &[&str]) -> Call {
     let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
     let (command, options) = args.split_first().unwrap();
     scene.call_by(&wrapper, &[&[*command, "--bundle", bundle], options, &[container.id.as_str()]].concat())

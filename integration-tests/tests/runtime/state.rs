@@ -227,9 +227,9 @@ fn half_made_ones_are_listed_and_deleted(scene: &Scene) {
         scene.rt(&["kill", &container.id]).fails().says("container not running");
         scene.rt(&["pause", &container.id]).fails().says("container not running");
         if force {
-            container.delete_force()
+            container.delete_force();
         } else {
-            container.delete()
+            container.delete();
         }
         container.assert_gone();
     }

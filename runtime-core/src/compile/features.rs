@@ -17,11 +17,9 @@ const OLDEST: &str = "1.0.0";
 /// The hooks of runtime-spec config.md#posix-platform-hooks, in the order of their calling.
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
-/// What this version of the crate can do, whatever the host has: a list that is empty means none, and `false` that it is
-/// not built in (runtime-spec features.md and features-linux.md).
-///
-/// Members without a value are unknown; the crate leaves out those alone that the value beside them makes meaningless,
-/// as the actions of a seccomp that is not there.
+/// What this version of the crate can do, whatever the host has (runtime-spec features.md, features-linux.md). A list that
+/// is empty means none, `false` means that it is not built in, and what has no value means nothing: the actions of a
+/// seccomp that is not there.
 pub fn features() -> Features {
     let mut features = Features::default();
     features

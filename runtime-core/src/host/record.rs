@@ -56,22 +56,24 @@ pub(crate) struct CgroupRecord {
 impl CgroupRecord {
     /// Opens it; `None` where it is gone, or where another one has its name by now.
     pub(crate) fn open(&self) -> nix::Result<Option<Cgroup>> {
-        let cgroup = match Cgroup::open(&self.path) {
-            Err(Errno::ENOENT) => return Ok(None),
-            opened => opened?,
-        };
-        let same = self.inode.is_some_and(|inode| cgroup.inode() == Ok(inode));
-        Ok(same.then_some(cgroup))
+        self.find(|_| false)
     }
 
     /// As [`Self::open`], also where its creator was killed before it could note the inode.
     pub(crate) fn open_marked(&self, mark: &Mark) -> nix::Result<Option<Cgroup>> {
-        match Cgroup::open(&self.path) {
-            Ok(cgroup) if self.inode.is_none() && cgroup.has(mark) => Ok(Some(cgroup)),
-            Ok(_) => self.open(),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+        self.find(|cgroup| cgroup.has(mark))
+    }
+
+    fn find(&self, is_it: impl FnOnce(&Cgroup) -> bool) -> nix::Result<Option<Cgroup>> {
+        let cgroup = match Cgroup::open(&self.path) {
+            Err(Errno::ENOENT) => return Ok(None),
+            opened => opened?,
+        };
+        let same = match self.inode {
+            Some(inode) => cgroup.inode()? == inode,
+            None => is_it(&cgroup),
+        };
+        Ok(same.then_some(cgroup))
     }
 }
 
@@ -79,7 +81,7 @@ impl CgroupRecord {
 #[derive(Debug)]
 pub(crate) enum Found {
     /// A record of this version.
-    Record(Record),
+    Record(Box<Record>),
     /// None: the container is being made, or its creator was killed.
     Nothing,
     /// Something else: why it cannot be used, and what it says where that is what was written, by another version.
@@ -130,7 +132,7 @@ fn unusable(why: impl Into<String>) -> Found {
 
 fn parse(bytes: &[u8]) -> Found {
     let Some(json) = unseal(bytes) else { return unusable("it is not what was written (its checksum is wrong)") };
-    let record: Record = match serde_json::from_slice(json) {
+    let record: Box<Record> = match serde_json::from_slice(json) {
         Ok(record) => record,
         Err(error) => return unusable(error.to_string()),
     };
@@ -138,7 +140,7 @@ fn parse(bytes: &[u8]) -> Found {
         return Found::Record(record);
     }
     let why = format!("it is of version {}, not {VERSION}", record.version);
-    Found::Unusable { why, record: Some(Box::new(record)) }
+    Found::Unusable { why, record: Some(record) }
 }
 
 /// The JSON of a sealed record; `None` where the checksum is not its.
