@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -17,7 +18,7 @@ use crate::host::process::wait_for_end;
 use crate::host::state::{self, Record, StateDir};
 use crate::id::Id;
 use crate::state::{State, Status, observe};
-use crate::sys::process::{pidfd_open, pidfd_send_signal, try_wait};
+use crate::sys::process::{pidfd_open, pidfd_send_signal, try_wait, wait};
 
 /// The standard streams of a container. `None` is the caller's own.
 #[derive(Debug, Default)]
@@ -68,6 +69,17 @@ impl Process {
     /// [`ErrorKind::WrongStatus`] where it has ended, [`ErrorKind::InvalidSpec`] where there is no such signal.
     pub fn kill(&self, signal: Signal) -> Result<()> {
         pidfd_send_signal(self.pidfd.as_fd(), signal.0).map_err(|errno| not_sent(signal, errno))
+    }
+
+    /// Waits for its end; how it ended. Only its parent can, and only once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where it is no child of the calling process, or was waited for already.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        wait(&self.pidfd).map_err(|errno| match errno {
+            Errno::ECHILD => Error::new(ErrorKind::WrongStatus, "it is no child of this process, or was waited for"),
+            errno => Error::new(ErrorKind::Host, format!("cannot wait for it: {}", errno.desc())),
+        })
     }
 
     /// The same process, by another descriptor.
