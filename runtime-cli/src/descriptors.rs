@@ -11,7 +11,7 @@ use crate::failure::invalid;
 pub(crate) const PRESERVE_FDS: Flag =
     Flag::number("preserve-fds", "pass N more descriptors on: 3, 4, …, behind those of LISTEN_FDS");
 
-/// What the program is to have as its descriptors 3, 4, ….
+/// What the program of a container is to have as its descriptors 3, 4, ….
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
     /// In order; those of LISTEN_FDS come first.
@@ -24,18 +24,18 @@ impl Passed {
     /// Those that the environment and `--preserve-fds` name. That one is not open is an error, before anything is made.
     pub(crate) fn on(given: &Given) -> Result<Self, Error> {
         let listen = listen_fds(std::process::id(), |name| std::env::var(name).ok());
-        let preserve = given.number(&PRESERVE_FDS).unwrap_or(0);
-        let mut fds = Vec::new();
-        for index in 0..listen {
-            let fd = take(index).map_err(|error| invalid(format!("cannot pass on LISTEN_FDS={listen}: {error}")))?;
-            fds.push(fd);
-        }
-        for index in 0..preserve {
-            let failed = |error| invalid(format!("unable to stat preserved-fd {index} (of {preserve}): {error}"));
-            fds.push(take(listen.saturating_add(index)).map_err(failed)?);
-        }
+        let failed = |error| invalid(format!("cannot pass on LISTEN_FDS={listen}: {error}"));
+        let mut fds = (0..listen).map(take).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        fds.extend(preserved(given, listen)?);
         Ok(Self { fds, listen })
     }
+}
+
+/// Those that `--preserve-fds` names, behind so many others. That one is not open is an error.
+pub(crate) fn preserved(given: &Given, behind: u32) -> Result<Vec<OwnedFd>, Error> {
+    let count = given.number(&PRESERVE_FDS).unwrap_or(0);
+    let failed = |index, error| invalid(format!("unable to stat preserved-fd {index} (of {count}): {error}"));
+    (0..count).map(|index| take(behind.saturating_add(index)).map_err(|error| failed(index, error))).collect()
 }
 
 /// The caller's descriptor 3 + `index`.

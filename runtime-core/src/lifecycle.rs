@@ -2,13 +2,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::bundle::Bundle;
-use crate::compile::{Acts, CreateOptions, Launch, LaunchPlan, Timing};
+use crate::compile::{Acts, CreateOptions, ExecOptions, Joining, Launch, LaunchPlan, Timing, WhenPaused};
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
@@ -18,7 +19,7 @@ use crate::host::state::{self, StateDir};
 use crate::id::Id;
 use crate::spec;
 use crate::state::{State, Status, observe};
-use crate::sys::process::{pidfd_open, pidfd_send_signal};
+use crate::sys::process::{pidfd_open, pidfd_send_signal, wait};
 
 /// The descriptors of a container's program. `None` is the caller's own standard stream.
 ///
@@ -76,6 +77,17 @@ impl Process {
         pidfd_send_signal(self.pidfd.as_fd(), signal.0).map_err(|errno| not_sent(signal, errno))
     }
 
+    /// Waits for its end; how it ended. Only its parent can, and only once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where it is no child of the calling process, or was waited for already.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        wait(&self.pidfd).map_err(|errno| match errno {
+            Errno::ECHILD => Error::new(ErrorKind::WrongStatus, "it is no child of this process, or was waited for"),
+            errno => Error::new(ErrorKind::Host, format!("cannot wait for it: {}", errno.desc())),
+        })
+    }
+
     /// The same process, by another descriptor.
     ///
     /// # Errors
@@ -93,6 +105,15 @@ fn not_sent(signal: Signal, errno: Errno) -> Error {
         Errno::EINVAL => Error::new(ErrorKind::InvalidSpec, format!("unknown signal \"{}\"", signal.0)),
         errno => Error::new(ErrorKind::Host, format!("cannot send signal {}: {}", signal.0, errno.desc())),
     }
+}
+
+/// A process that joined a container ([`Container::exec`]).
+#[derive(Debug)]
+pub struct Joined {
+    /// The process.
+    pub process: Process,
+    /// What the caller should be told although it runs.
+    pub warnings: Vec<String>,
 }
 
 /// How long a container may take to freeze, and to thaw.
@@ -183,10 +204,11 @@ impl Runtime {
         let record = new_record(id, bundle);
         let timed = options.timing == Timing::Steps;
         let program = &self.program;
-        let launching = Launching { plan: &plan, acts, program, stdio, state: Some(state), record, timed };
+        let launching =
+            Launching { plan: &plan, acts, program, stdio, state: Some(state), record, joined: None, timed };
         let Launched { process, record, times } = engine::walk(launching)?;
-        let warnings = plan.warnings().to_vec();
-        Ok(Container { record, directory, process: Some(process), warnings, times, damage: None })
+        let (program, warnings) = (self.program.clone(), plan.warnings().to_vec());
+        Ok(Container { record, directory, program, process: Some(process), warnings, times, damage: None })
     }
 
     /// The container with this id. One that is being made, or that a killed create left half-made, is [`Status::Creating`].
@@ -195,9 +217,24 @@ impl Runtime {
     /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Host`] where its state cannot be used: it is damaged, or
     /// another version's.
     pub fn load(&self, id: &Id) -> Result<Container> {
-        let container = Container::at(self.root.join(id.as_str()), id.as_str())?;
+        let container = self.container(id.as_str())?;
         container.usable()?;
         Ok(container)
+    }
+
+    fn container(&self, id: &str) -> Result<Container> {
+        let directory = self.root.join(id);
+        let (record, damage) = match state::read(&directory)? {
+            Found::Record(record) => (*record, None),
+            Found::Nothing => (unrecorded(&directory, id), None),
+            Found::Unusable { why, record } => {
+                let record = record.map_or_else(|| unrecorded(&directory, id), |record| *record);
+                // Its file may say anything; its directory's name is what it is found by.
+                (Record { id: id.to_owned(), ..record }, Some(why))
+            }
+        };
+        let program = self.program.clone();
+        Ok(Container { record, directory, program, process: None, warnings: Vec::new(), times: Vec::new(), damage })
     }
 
     /// Every container, by id; one whose state cannot be used is [`Status::Unknown`]. One that vanishes meanwhile is left
@@ -221,7 +258,7 @@ impl Runtime {
             }
         }
         ids.sort_unstable();
-        let found = ids.into_iter().map(|id| Container::at(self.root.join(&id), &id));
+        let found = ids.into_iter().map(|id| self.container(&id));
         found.filter(|found| !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)).collect()
     }
 
@@ -312,6 +349,7 @@ fn has_own_pids(spec: &Spec) -> bool {
 pub struct Container {
     record: Record,
     directory: PathBuf,
+    program: Program,
     /// Init, where this process made it.
     process: Option<Process>,
     warnings: Vec<String>,
@@ -321,19 +359,6 @@ pub struct Container {
 }
 
 impl Container {
-    fn at(directory: PathBuf, id: &str) -> Result<Self> {
-        let (record, damage) = match state::read(&directory)? {
-            Found::Record(record) => (*record, None),
-            Found::Nothing => (unrecorded(&directory, id), None),
-            Found::Unusable { why, record } => {
-                let record = record.map_or_else(|| unrecorded(&directory, id), |record| *record);
-                // Its file may say anything; its directory's name is what it is found by.
-                (Record { id: id.to_owned(), ..record }, Some(why))
-            }
-        };
-        Ok(Self { record, directory, process: None, warnings: Vec::new(), times: Vec::new(), damage })
-    }
-
     /// Fails where the container's state cannot be used.
     fn usable(&self) -> Result<()> {
         self.damage.as_ref().map_or(Ok(()), |why| Err(unusable(self.id(), why)))
@@ -408,6 +433,68 @@ impl Container {
             Status::Stopped => wrong_status("cannot start a container that has stopped"),
             status => wrong_status(&format!("cannot start a container in the {} state", status.name())),
         }
+    }
+
+    /// What config.json said when the container was made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Host`] where it cannot be read any more.
+    pub fn spec(&self) -> Result<Spec> {
+        state::config(&self.directory)
+    }
+
+    /// Starts one more process in the container; returns when the program was executed. It is a child of the calling
+    /// process, which has to wait for it ([`Process::pidfd`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where the container is stopped, or paused and the options do not say to wait;
+    /// [`ErrorKind::InvalidSpec`] with the place in config.json where `process` would be `/process`;
+    /// [`ErrorKind::Step`] with the step that failed. The container is as it was then.
+    pub fn exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions, stdio: &Stdio) -> Result<Joined> {
+        let init = self.init_to_join(options.when_paused)?;
+        let plan = &self.plan_of(process, options, &init)?;
+        let (program, record, joined) = (&self.program, self.record.clone(), Some(&init));
+        let launching = Launching { plan, acts: Acts::Run, program, stdio, state: None, record, joined, timed: false };
+        let Launched { process, .. } = engine::walk(launching)?;
+        Ok(Joined { process, warnings: plan.warnings().to_vec() })
+    }
+
+    /// Compiles what [`Self::exec`] would perform; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::exec`], but no step's.
+    pub fn plan_exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions) -> Result<LaunchPlan> {
+        self.plan_of(process, options, &self.init_to_join(options.when_paused)?)
+    }
+
+    /// The init of a container that more processes may join.
+    fn init_to_join(&self, when_paused: WhenPaused) -> Result<Process> {
+        match self.observed()? {
+            (Status::Paused, _) if when_paused == WhenPaused::Refuse => {
+                wrong_status("cannot exec in a paused container (use --ignore-paused to override)")
+            }
+            (_, Some(init)) => Ok(init),
+            (Status::Creating, None) => wrong_status("cannot exec in a container that is being made"),
+            (_, None) => wrong_status("cannot exec in a stopped container"),
+        }
+    }
+
+    fn plan_of(
+        &self,
+        process: &oci_spec::runtime::Process,
+        options: &ExecOptions,
+        init: &Process,
+    ) -> Result<LaunchPlan> {
+        let joining = Joining {
+            id: &Id::new(self.id())?,
+            bundle: &self.record.bundle,
+            state_dir: &self.directory,
+            process,
+            init: init.pid,
+            cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
+            options,
+        };
+        Ok(LaunchPlan::exec(&self.spec()?, &Facts::read()?, &joining)?)
     }
 
     /// Sends a signal (runtime-spec runtime.md#kill).

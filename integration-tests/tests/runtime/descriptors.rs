@@ -33,10 +33,13 @@ integration_tests::tests! {
     listened_and_preserved_ones,
     listened_ones_of_another_process_stay,
     refuses_a_listened_one_that_is_not_open [Need::Planc],
-    a_created_init_holds_nothing_of_the_hosts [Need::Planc],
+    a_created_init_holds_no_file [Need::Planc],
+    exec_passes_preserved_ones_on,
+    exec_refuses_a_preserved_one_that_is_not_open,
     pidfd_socket_gets_inits_pidfd [Need::Planc],
     pidfd_socket_by_a_relative_and_a_long_path [Need::Planc],
     pidfd_socket_of_a_shared_pid_namespace [Need::Planc],
+    pidfd_socket_of_an_exec [Need::Planc],
     pidfd_socket_nobody_listens_at [Need::Planc],
     pidfd_socket_that_is_busy [Need::Planc],
 }
@@ -194,9 +197,9 @@ fn refuses_a_listened_one_that_is_not_open(scene: &Scene) {
     refused(scene, &files(scene, 2), more, &[], "LISTEN_FDS=30");
 }
 
-/// T-02: what a created init holds beside what it passes on is sockets, memory, and places of the container's own mount
-/// namespace: nothing of the host's. (What other runtimes hold at that point is their own affair.)
-fn a_created_init_holds_nothing_of_the_hosts(scene: &Scene) {
+/// T-02: what a created init holds beside what it passes on is sockets and memory, nothing that has a path: no directory,
+/// no mount, no procfs. (What other runtimes hold at that point is their own affair.)
+fn a_created_init_holds_no_file(scene: &Scene) {
     for preserved in [0, 2] {
         let files = files(scene, 2);
         let mut bundle = scene.bundle();
@@ -211,8 +214,7 @@ fn a_created_init_holds_nothing_of_the_hosts(scene: &Scene) {
         assert!(!own.is_empty());
         for (fd, target) in own {
             let target = target.to_str().unwrap();
-            let is_internal = target.starts_with("socket:[") || target.starts_with("/memfd:planc");
-            assert!(is_internal || is_of_its_mounts(pid, *fd), "{fd}: {target}");
+            assert!(target.starts_with("socket:[") || target.starts_with("/memfd:planc"), "{fd}: {target}");
         }
         container.start();
         let of_program: Vec<_> = process::descriptors(pid).into_iter().filter(|(fd, _)| *fd > 2).collect();
@@ -221,15 +223,33 @@ fn a_created_init_holds_nothing_of_the_hosts(scene: &Scene) {
     }
 }
 
-/// Whether a descriptor is of a mount that the process sees, and this one does not.
-fn is_of_its_mounts(pid: u32, fd: u32) -> bool {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap();
-    let id = process::status_line(&info, "mnt_id").unwrap();
-    let sees = |whose: &str| {
-        let mounts = fs::read_to_string(format!("/proc/{whose}/mountinfo")).unwrap();
-        mounts.lines().any(|mount| mount.split(' ').next() == Some(&id))
-    };
-    sees(&pid.to_string()) && !sees("self")
+/// What `exec` passes on is what its own caller names: nothing of the container's, and nothing of LISTEN_FDS.
+fn exec_passes_preserved_ones_on(scene: &Scene) {
+    let files = files(scene, 3);
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    for (options, count) in [(&[][..], 0), (&["--preserve-fds", "2"], 2)] {
+        let wrapper = with_files(scene, &files, LISTEN);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let pid_file = scene.path("pid");
+        let args =
+            [&["exec", "-d", "--pid-file", pid_file.to_str().unwrap()], options, &[&container.id, "sleep", "1000"]];
+        scene.call_by(&wrapper, &args.concat()).done().ok();
+        let pid: u32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+        // runc's exec returns before its process has become the program.
+        let held = || process::descriptors(pid).into_iter().filter(|(fd, _)| *fd > 2).collect::<Vec<_>>();
+        scene.wait_until("the process has what it was given", || held() == numbered(&files[..count]));
+        let env = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+        assert!(!env.contains("LISTEN_"), "{env:?}");
+    }
+    container.delete_force();
+}
+
+fn exec_refuses_a_preserved_one_that_is_not_open(scene: &Scene) {
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    scene.rt(&["exec", "--preserve-fds", "200", &container.id, "true"]).exits(255).says("preserved-fd");
+    container.delete_force();
 }
 
 /// Accepts one connection, and receives one message: its text, and the process that the pidfd with it refers to.
@@ -303,6 +323,19 @@ fn pidfd_socket_of_a_shared_pid_namespace(scene: &Scene) {
     assert_eq!(receive(listener).1, container.pid());
     container.delete_force();
     sandbox.delete_force();
+}
+
+fn pidfd_socket_of_an_exec(scene: &Scene) {
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    let (path, pid_file) = (scene.path("socket"), scene.path("pid"));
+    let listener = UnixListener::bind(&path).unwrap();
+    let options = ["--pidfd-socket", path.to_str().unwrap(), "--pid-file", pid_file.to_str().unwrap()];
+    scene.rt(&[&["exec", "-d"], &options[..], &[&container.id, "sleep", "1000"]].concat()).ok();
+    let (text, pid) = receive(listener);
+    assert_eq!((text.as_str(), pid.to_string()), ("setns", fs::read_to_string(&pid_file).unwrap()));
+    scene.rt(&[&["exec"], &options[..], &[&container.id, "true"]].concat()).exits(255).says("step ");
+    container.delete_force();
 }
 
 fn pidfd_socket_nobody_listens_at(scene: &Scene) {

@@ -4,6 +4,8 @@
 mod capabilities;
 mod descriptors;
 mod devices;
+mod exec;
+mod exec_security;
 mod features;
 mod input;
 mod killsweep;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         process::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
+        exec::TESTS,
+        exec_security::TESTS,
         input::TESTS,
         features::TESTS,
         planc::TESTS,

@@ -13,7 +13,7 @@ pub(super) const BUNDLE: Flag = Flag::value("bundle", "the bundle's directory (d
 pub(super) const CONSOLE_SOCKET: Flag =
     Flag::value("console-socket", "send the terminal's master to this socket (not supported by this version)");
 /// Where init's pidfd is sent.
-pub(super) const PIDFD_SOCKET: Flag = Flag::value("pidfd-socket", "send init's pidfd to this AF_UNIX socket");
+pub(super) const PIDFD_SOCKET: Flag = Flag::value("pidfd-socket", "send the process's pidfd to this AF_UNIX socket");
 /// Where init's pid is written.
 pub(super) const PID_FILE: Flag = Flag::value("pid-file", "write init's pid to this file");
 /// For hosts whose root cannot be pivoted.

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod demo;
+mod exec;
 mod explain;
 mod features;
 mod kill;
@@ -30,8 +31,7 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// One line, for the usage.
     pub(crate) about: &'static str,
-    /// Its words, for the usage; those that may be left out are in brackets. Where the last one ends with `...`, flags end
-    /// at the first word, and what follows belongs to another program.
+    /// Its words, for the usage; those that may be left out are in brackets, and the last one may stand for many.
     pub(crate) words: &'static [&'static str],
     pub(crate) flags: &'static [&'static Flag],
     pub(crate) perform: fn(&Context, &Given) -> Outcome,
@@ -42,6 +42,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
+    &exec::COMMAND,
     &explain::COMMAND,
     &features::COMMAND,
     &kill::COMMAND,
@@ -60,9 +61,7 @@ impl Command {
     pub(crate) fn perform(&'static self, context: &Context, words: &mut Words) -> Outcome {
         let known: Vec<&Flag> = self.flags.iter().copied().chain([&HELP]).collect();
         let wrong = |why| Failure::Usage { why, of: Some(self) };
-        let until = if self.passes_on() { Until::FirstWord } else { Until::End };
-        let mut given = words.read(&known, until).map_err(|why| wrong(Why::Flag(why)))?;
-        given.words.extend(words.rest().map_err(|why| wrong(Why::Flag(why)))?);
+        let given = words.read(&known, self.until()).map_err(|why| wrong(Why::Flag(why)))?;
         if given.is(&HELP) {
             output::print(&usage::of(&context.program, self))?;
             return Ok(0);
@@ -73,16 +72,20 @@ impl Command {
         (self.perform)(context, &given)
     }
 
-    /// Whether words after the first are passed on as they are.
-    fn passes_on(&self) -> bool {
+    /// A command line at the end has flags of its own.
+    fn until(&self) -> Until {
+        if self.takes_many() { Until::Command } else { Until::End }
+    }
+
+    fn takes_many(&self) -> bool {
         self.words.last().is_some_and(|word| word.trim_end_matches(']').ends_with("..."))
     }
 
     /// Which rule `count` words break, in the words of runc.
     fn miscounts(&self, count: usize) -> Option<String> {
-        let most = self.words.len();
+        let most = if self.takes_many() { usize::MAX } else { self.words.len() };
         let least = self.words.iter().filter(|word| !word.starts_with('[')).count();
-        if (least..=most).contains(&count) || count >= least && self.passes_on() {
+        if (least..=most).contains(&count) {
             None
         } else if least == most {
             Some(format!("requires exactly {most} argument(s)"))
@@ -134,6 +137,8 @@ mod tests {
         assert_eq!(kill::COMMAND.miscounts(3).unwrap(), "requires a maximum of 2 argument(s)");
         assert_eq!(ps::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
         assert_eq!(ps::COMMAND.miscounts(9), None);
+        assert_eq!(exec::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
+        assert_eq!(exec::COMMAND.miscounts(9), None);
     }
 
     #[test]

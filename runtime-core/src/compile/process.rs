@@ -177,7 +177,7 @@ pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
     }
 }
 
-/// Who is told of init.
+/// Who is told of init, or of a process that joins.
 #[derive(Debug)]
 pub(super) struct Told {
     pid_file: Option<CString>,
@@ -189,18 +189,31 @@ impl Told {
         let text = |path: &Option<PathBuf>| path.as_deref().map(|path| path_text("", path)).transpose();
         Ok(Self { pid_file: text(&options.pid_file)?, pidfd_socket: text(&options.pidfd_socket)? })
     }
+
+    /// Before it is told that the process is there: this can still fail.
+    pub(super) fn send_pidfd(&self, plan: &mut Draft) {
+        if let Some(socket) = &self.pidfd_socket {
+            plan.host("", HostOp::SendPidfd { socket: Text(socket) });
+        }
+    }
+
+    /// The pid is written where the caller wants it.
+    pub(super) fn write_pid_file(&self, plan: &mut Draft) {
+        if let Some(path) = &self.pid_file {
+            plan.host("", HostOp::WritePidFile { path: Text(path) });
+        }
+    }
 }
 
-/// The container is created: from here on its life is its own. What can still fail comes before it is recorded.
-pub(super) fn record(told: &Told, plan: &mut Draft) {
+/// The container is created: from here on its life is its own.
+pub(super) fn record(listener: Option<Slot>, told: &Told, plan: &mut Draft) {
+    if let Some(listener) = listener {
+        plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
+    }
     plan.init("", InitOp::OutliveRuntime {});
-    if let Some(socket) = &told.pidfd_socket {
-        plan.host("", HostOp::SendPidfd { socket: Text(socket) });
-    }
+    told.send_pidfd(plan);
     plan.host("", HostOp::RecordState {});
-    if let Some(path) = &told.pid_file {
-        plan.host("", HostOp::WritePidFile { path: Text(path) });
-    }
+    told.write_pid_file(plan);
 }
 
 /// Init waits for start, where there will be one.

@@ -18,7 +18,7 @@ use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
-use crate::host::process::Identity;
+use crate::host::process::{Identity, has_ended};
 use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
@@ -43,6 +43,9 @@ impl Walk<'_> {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
             }
             HostOp::RecordState {} => return self.record_state(step),
+            HostOp::OpenCgroup { path, below, .. } => self.open_cgroup(path, below),
+            HostOp::OpenInit { slot, .. } => self.open_init(slot),
+            HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
             HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
         };
@@ -58,10 +61,11 @@ impl Walk<'_> {
         self.state.as_ref().ok_or(Errno::ENOTDIR)
     }
 
-    /// Receivers of runc's know by the text what they are sent: the pidfd of an init, not of an exec.
+    /// Receivers know by the text, which is runc's, what they are sent: the pidfd of an init, or of a process that joined.
     fn send_pidfd(&self, path: &Path) -> nix::Result<()> {
         let init = self.init.as_ref().ok_or(Errno::ESRCH)?;
-        socket::send(path, b"standard", init.process.pidfd.as_fd())
+        let payload: &[u8] = if self.joined.is_none() { b"standard" } else { b"setns" };
+        socket::send(path, payload, init.process.pidfd.as_fd())
     }
 
     fn write_pid_file(&mut self, path: &Path) -> nix::Result<()> {
@@ -108,6 +112,31 @@ impl Walk<'_> {
         }
         self.cgroup = Some(cgroup);
         Ok(())
+    }
+
+    /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
+    fn open_cgroup(&mut self, path: Text<'_>, below: Option<Text<'_>>) -> nix::Result<()> {
+        let cgroup = Cgroup::open(Path::new(os(path)))?;
+        self.may_evade = below.is_none();
+        self.cgroup = Some(match below {
+            None => cgroup,
+            Some(below) => cgroup.open_below(below.0)?,
+        });
+        Ok(())
+    }
+
+    fn open_init(&mut self, slot: Slot) -> nix::Result<()> {
+        let joined = self.joined.ok_or(Errno::ESRCH)?;
+        let pidfd = joined.pidfd.try_clone().map_err(errno_of)?;
+        self.fill(slot, pidfd)
+    }
+
+    fn check_init(&self, step: &Step<'_>) -> Result<()> {
+        match self.joined.map_or(Err(Errno::ESRCH), |joined| has_ended(&joined.pidfd)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(failure::failed(self.plan, step, "container not running")),
+            Err(errno) => Err(failure::refused(self.plan, step, errno)),
+        }
     }
 
     fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {
