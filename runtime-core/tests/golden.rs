@@ -21,6 +21,8 @@ struct Asked {
     no_new_keyring: bool,
     run: bool,
     pid_file: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
+    listen_fds: u32,
 }
 
 /// `exec.json`, in a folder of its own: a process that joins the container of another folder.
@@ -97,6 +99,8 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
     let options = CreateOptions {
         timing: Timing::None,
         pid_file: asked.pid_file,
+        pidfd_socket: asked.pidfd_socket,
+        listen_fds: asked.listen_fds,
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
     };

@@ -85,6 +85,8 @@ ops! {
     16 OwePoststop {} => "owe the poststop hooks from here on";
     /// In the runtime's namespaces; the step ends with the hook, or with its time.
     17 RunHook { hook: Hook<'a> } => "run the {hook}";
+    /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
+    28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
 }
 
 ops! {

@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
 mod capabilities;
+mod descriptors;
 mod devices;
 mod exec;
 mod exec_security;
+mod features;
+mod hook_failures;
 mod hook_limits;
 mod hooks;
 mod input;
@@ -12,10 +15,13 @@ mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod pause;
 mod planc;
 mod process;
+mod ps;
 mod rootfs;
 mod run;
+mod state;
 mod users;
 
 use std::process::ExitCode;
@@ -24,17 +30,23 @@ fn main() -> ExitCode {
     let tests = [
         lifecycle::TESTS,
         run::TESTS,
+        state::TESTS,
+        ps::TESTS,
+        pause::TESTS,
         namespaces::TESTS,
         users::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        descriptors::TESTS,
         capabilities::TESTS,
         exec::TESTS,
         exec_security::TESTS,
         input::TESTS,
+        features::TESTS,
         hooks::TESTS,
+        hook_failures::TESTS,
         hook_limits::TESTS,
         planc::TESTS,
         killsweep::TESTS,

@@ -9,6 +9,7 @@ use runtime_core::{Container, Error, ExecOptions, Stdio, WhenPaused, spec};
 use super::{Command, launch};
 use crate::args::{Flag, Given};
 use crate::attached::{Orphans, Vigil};
+use crate::descriptors::{self, PRESERVE_FDS};
 use crate::failure::{Failure, Outcome, host, invalid};
 use crate::globals::{Context, absolute};
 
@@ -42,6 +43,8 @@ pub(super) const COMMAND: Command = Command {
         &PROCESS,
         &DETACH,
         &PID_FILE,
+        &launch::PIDFD_SOCKET,
+        &PRESERVE_FDS,
         &LABEL,
         &APPARMOR,
         &NO_NEW_PRIVS,
@@ -62,13 +65,17 @@ fn exec(context: &Context, given: &Given) -> Result<u8, Error> {
         Some(path) => from_file(&path)?,
         None => from_flags(&container, given)?,
     };
+    let stdio = Stdio { others: descriptors::preserved(given, 0)?, ..Stdio::default() };
     let options = ExecOptions {
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
+        pidfd_socket: given.path(&launch::PIDFD_SOCKET).map(|path| absolute(&path)).transpose()?,
         cgroup: cgroup(given)?,
         when_paused: if given.is(&IGNORE_PAUSED) { WhenPaused::Wait } else { WhenPaused::Refuse },
     };
     let vigil = if given.is(&DETACH) { None } else { Some(Vigil::begin(Orphans::Leave)?) };
-    let joined = container.exec(&process, &options, &Stdio::default())?;
+    let joined = container.exec(&process, &options, &stdio)?;
+    // Not held for as long as the program runs: its end of a pipe is the program's alone.
+    drop(stdio);
     launch::warn(&joined.warnings);
     vigil.map_or(Ok(0), |vigil| vigil.until_end(&joined.process))
 }

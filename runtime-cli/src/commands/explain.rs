@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Command, exec, launch};
 use crate::args::{Flag, Given};
+use crate::descriptors::PRESERVE_FDS;
 use crate::failure::Outcome;
 use crate::globals::Context;
 use crate::output;
@@ -29,7 +30,7 @@ pub(super) const COMMAND: Command = Command {
         &launch::PID_FILE,
         &launch::NO_PIVOT,
         &launch::NO_NEW_KEYRING,
-        &launch::PRESERVE_FDS,
+        &PRESERVE_FDS,
         &JSON,
         &STEP,
         &RUN,

@@ -5,9 +5,13 @@ mod delete;
 mod demo;
 mod exec;
 mod explain;
+mod features;
 mod kill;
 mod launch;
 mod list;
+mod pause;
+mod ps;
+mod resume;
 mod run;
 mod spec;
 mod start;
@@ -34,14 +38,18 @@ pub(crate) struct Command {
 }
 
 /// Every command, in the order of the usage.
-pub(crate) const COMMANDS: [&Command; 11] = [
+pub(crate) const COMMANDS: &[&Command] = &[
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
     &exec::COMMAND,
     &explain::COMMAND,
+    &features::COMMAND,
     &kill::COMMAND,
     &list::COMMAND,
+    &pause::COMMAND,
+    &ps::COMMAND,
+    &resume::COMMAND,
     &run::COMMAND,
     &spec::COMMAND,
     &start::COMMAND,
@@ -127,6 +135,8 @@ mod tests {
         assert_eq!(kill::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
         assert_eq!(kill::COMMAND.miscounts(2), None);
         assert_eq!(kill::COMMAND.miscounts(3).unwrap(), "requires a maximum of 2 argument(s)");
+        assert_eq!(ps::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
+        assert_eq!(ps::COMMAND.miscounts(9), None);
         assert_eq!(exec::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
         assert_eq!(exec::COMMAND.miscounts(9), None);
     }

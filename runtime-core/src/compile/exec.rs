@@ -27,6 +27,9 @@ pub enum WhenPaused {
 pub struct ExecOptions {
     /// Where to write the process's pid, absolute.
     pub pid_file: Option<PathBuf>,
+    /// The SOCK_STREAM socket that the process's pidfd is sent to by SCM_RIGHTS (unix(7)), absolute, of any length. With it
+    /// comes the text `setns`.
+    pub pidfd_socket: Option<PathBuf>,
     /// A cgroup below the container's, which must exist; `None` for the container's own.
     pub cgroup: Option<String>,
     /// What becomes of it while the container is paused.
@@ -64,7 +67,8 @@ impl LaunchPlan {
         let plan = &mut draft;
 
         let process = &like_init(process, spec);
-        let create = CreateOptions { pid_file: options.pid_file.clone(), ..CreateOptions::default() };
+        let (pid_file, pidfd_socket) = (options.pid_file.clone(), options.pidfd_socket.clone());
+        let create = CreateOptions { pid_file, pidfd_socket, ..CreateOptions::default() };
         let launch = &Launch { id, bundle, state_dir, options: &create, acts: Acts::Run };
         // The slots of namespaces that were joined by path are the container's init's, not this one's.
         let request = &Request::read(spec, process, facts, launch, &mut Draft::default())?;
@@ -72,8 +76,8 @@ impl LaunchPlan {
         let limits = rlimits::Limits::read(process.rlimits().as_ref())?;
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
-        let program = program::Program::read(process)?;
-        let pid_file = process::pid_file(options.pid_file.as_deref())?;
+        let program = program::Program::read(process, create.listen_fds)?;
+        let told = process::Told::read(&create)?;
 
         // Prepare.
         open_cgroup(joining, plan)?;
@@ -99,8 +103,9 @@ impl LaunchPlan {
 
         // Run.
         plan.init("", InitOp::OutliveRuntime {});
+        told.send_pidfd(plan);
         plan.host("", HostOp::CheckInit {});
-        process::write_pid_file(pid_file.as_ref(), plan);
+        told.write_pid_file(plan);
         rlimits::lower(&limits, plan);
         program.execute(plan);
         Ok(draft.finish())

@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod device_filter;
 mod devices;
 mod exec;
+mod features;
 pub(crate) mod hooks;
 mod idmap;
 mod mount_options;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Linux, Process, Spec};
 
 pub use exec::{ExecOptions, Joining, WhenPaused};
+pub use features::features;
 pub use plan::{LaunchPlan, Step};
 pub(crate) use text::below;
 
@@ -94,6 +96,12 @@ pub enum Timing {
 pub struct CreateOptions {
     /// Where to write init's pid, absolute.
     pub pid_file: Option<PathBuf>,
+    /// The SOCK_STREAM socket that init's pidfd is sent to by SCM_RIGHTS (unix(7)), absolute, of any length. With it comes
+    /// the text `standard`.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many of [`crate::Stdio::others`], from the first, the program is told of by LISTEN_FDS and LISTEN_PID
+    /// (sd_listen_fds(3)).
+    pub listen_fds: u32,
     /// How the container's root becomes the root.
     pub root_switch: RootSwitch,
     /// Which session keyring the container has.
@@ -204,8 +212,8 @@ impl LaunchPlan {
         let limits = rlimits::Limits::read(request.process.rlimits().as_ref())?;
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
-        let program = program::Program::read(request.process)?;
-        let pid_file = process::pid_file(launch.options.pid_file.as_deref())?;
+        let program = program::Program::read(request.process, launch.options.listen_fds)?;
+        let told = process::Told::read(launch.options)?;
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
@@ -243,7 +251,7 @@ impl LaunchPlan {
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
-        process::record(listener, pid_file.as_ref(), plan);
+        process::record(listener, &told, plan);
 
         // Act two, run.
         process::await_start(listener, plan);

@@ -116,6 +116,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CloseSlots", &["RecordState", "AwaitStart"]),
     ("FindHome", &["RecordState"]),
     ("OutliveRuntime", &["RecordState"]),
+    ("SendPidfd", &["RecordState", "CheckInit"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
     ("WritePidFile", &["AwaitStart"]),
 ];

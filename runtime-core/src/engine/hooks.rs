@@ -1,5 +1,7 @@
 //! Hooks as steps: those that the host runs, in either act, and what is said of init's.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
@@ -9,9 +11,8 @@ use super::walk::Walk;
 use crate::compile::{LaunchPlan, Step};
 use crate::error::{Error, Result};
 use crate::host::hooks::{Failure, Output, message, run};
-use crate::host::state::Record;
+use crate::host::record::Record;
 use crate::state::HookState;
-use crate::sys::process::Ended;
 use crate::wire::page::Recorder;
 use crate::wire::{Hook, HostOp, InitOp, Op};
 
@@ -73,7 +74,7 @@ pub(super) fn failed_inside(
     let why = match recorder.hook.load(Ordering::Acquire) {
         0 if errno == Errno::ETIMEDOUT => Failure::Overdue(hook.timeout, output),
         0 => Failure::Host(errno),
-        status => Failure::Ended(Ended::of_status(status as i32), output),
+        status => Failure::Ended(ExitStatus::from_raw(status as i32), output),
     };
     failure::at(plan, step, message(hook, &why))
 }

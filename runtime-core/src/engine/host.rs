@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen};
 use nix::sys::stat::Mode;
 
 use super::failure;
@@ -19,7 +19,9 @@ use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::{Identity, has_ended};
-use crate::host::state::{CgroupRecord, START, StateDir};
+use crate::host::record::CgroupRecord;
+use crate::host::socket;
+use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
 use crate::sys::{bpf, process};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
@@ -45,6 +47,7 @@ impl Walk<'_> {
             HostOp::OpenInit { slot, .. } => self.open_init(slot),
             HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
+            HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
             HostOp::OwePoststop {} => return self.owe_poststop(step),
             HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
         };
@@ -58,6 +61,13 @@ impl Walk<'_> {
     /// The directory of the container that is made; an exec makes none.
     pub(super) fn state(&self) -> nix::Result<&StateDir> {
         self.state.as_ref().ok_or(Errno::ENOTDIR)
+    }
+
+    /// Receivers know by the text, which is runc's, what they are sent: the pidfd of an init, or of a process that joined.
+    fn send_pidfd(&self, path: &Path) -> nix::Result<()> {
+        let init = self.init.as_ref().ok_or(Errno::ESRCH)?;
+        let payload: &[u8] = if self.joined.is_none() { b"standard" } else { b"setns" };
+        socket::send(path, payload, init.process.pidfd.as_fd())
     }
 
     fn write_pid_file(&mut self, path: &Path) -> nix::Result<()> {
@@ -94,6 +104,10 @@ impl Walk<'_> {
             Some(cgroup) => cgroup,
             None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
         };
+        if own {
+            // Where it cannot be marked, all that is lost is the way to it from a record that is lost as well.
+            let _ = cgroup.mark(self.state().map_err(refused)?.mark());
+        }
         let inode = cgroup.inode().map_err(refused)?;
         if let Some(record) = &mut self.record.cgroup {
             record.inode = Some(inode);
@@ -153,7 +167,8 @@ impl Walk<'_> {
     }
 
     fn listen(&mut self, slot: Slot) -> nix::Result<()> {
-        let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+        let listener =
+            nix::sys::socket::socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
         bind(listener.as_raw_fd(), &start_address(self.state()?)?)?;
         listen(&listener, Backlog::new(1)?)?;
         self.fill(slot, listener)

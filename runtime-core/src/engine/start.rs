@@ -12,7 +12,8 @@ use super::turn::{Received, Turn};
 use super::walk::executed;
 use crate::compile::LaunchPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::state::{Record, StateDir};
+use crate::host::record::Record;
+use crate::host::state::StateDir;
 use crate::sys::page::Page;
 use crate::wire::{InitOp, Op};
 

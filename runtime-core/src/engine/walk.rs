@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::hooks::run_poststop;
 use crate::host::process::{has_ended, wait_for_end};
-use crate::host::state::{Record, StateDir};
+use crate::host::record::Record;
+use crate::host::state::StateDir;
 use crate::lifecycle::{Process, Stdio};
 use crate::sys::page::Page;
 use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wait};
@@ -291,13 +292,10 @@ impl Walk<'_> {
             .filter(|cgroup| cgroup.own)
             .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
         match removed {
-            Ok(()) => {
-                run_poststop(&self.record, state.path());
-                match state.remove() {
-                    Ok(()) => error,
-                    Err(left) => error.and_left(&left.to_string()),
-                }
-            }
+            Ok(()) => match run_poststop(&state, &mut self.record).and_then(|()| state.remove()) {
+                Ok(()) => error,
+                Err(left) => error.and_left(&left.to_string()),
+            },
             Err(errno) => error.and_left(&format!("its cgroup: {}", errno.desc())),
         }
     }

@@ -6,7 +6,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,12 +18,14 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
 use nix::unistd::{Pid, pipe2};
 
 use super::process::wait_for_end;
-use super::state::{self, Record};
+use super::record::Record;
+use super::state::{self, StateDir};
 use crate::compile::hooks::Hooks;
+use crate::error::Result;
 use crate::state::HookState;
 use crate::sys::clone::{Move, spawn_hook};
 use crate::sys::page::errno_of;
-use crate::sys::process::{Ended, ended, reap};
+use crate::sys::process::{ended, reap};
 use crate::wire::{Hook, HookKind};
 
 /// How long a killed hook may take to end.
@@ -37,7 +40,7 @@ pub(crate) enum Failure {
     /// It could not be executed, or not watched.
     Host(Errno),
     /// Its end was no success.
-    Ended(Ended, Output),
+    Ended(ExitStatus, Output),
     /// It was killed after this many seconds.
     Overdue(u32, Output),
 }
@@ -48,13 +51,14 @@ impl fmt::Display for Failure {
             // Not the errno's own words: engines take "no such file or directory" for a missing program of the user's.
             Self::Host(Errno::ENOENT) => return f.write_str("its program does not exist (ENOENT)"),
             Self::Host(errno) => return write!(f, "cannot be run or watched: {}", errno.desc()),
-            Self::Ended(Ended::Exit(code), output) => {
-                write!(f, "exit status {code}")?;
-                output
-            }
-            Self::Ended(Ended::Signal(signal), output) => {
-                let name = Signal::try_from(*signal).map_or_else(|_| signal.to_string(), |name| name.to_string());
-                write!(f, "signal: {name}")?;
+            Self::Ended(status, output) => {
+                match status.signal() {
+                    None => write!(f, "exit status {}", status.code().unwrap_or_default())?,
+                    Some(signal) => match Signal::try_from(signal) {
+                        Ok(name) => write!(f, "signal: {name}")?,
+                        Err(_) => write!(f, "signal: {signal}")?,
+                    },
+                }
                 output
             }
             Self::Overdue(seconds, output) => {
@@ -110,19 +114,19 @@ impl fmt::Display for Tail {
 }
 
 /// Runs a hook to its end. Of one that failed nothing is left, but what has left its session.
-pub(crate) fn run(hook: &Hook<'_>, state: &[u8]) -> Result<(), Failure> {
+pub(crate) fn run(hook: &Hook<'_>, state: &[u8]) -> std::result::Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_secs(hook.timeout.into());
     let (process, streams) = Running::spawn(hook, state).map_err(Failure::Host)?;
     let mut output = Output::default();
     let failure = match watch(&process.pidfd, streams, &mut output, deadline) {
         Ok(false) => Failure::Overdue(hook.timeout, output),
         Ok(true) => match ended(&process.pidfd) {
-            Ok(Ended::Exit(0)) => {
+            Ok(status) if status.success() => {
                 reap(&process.pidfd);
                 log::debug!("{} hook #{}: {output}", hook.kind, hook.index);
                 return Ok(());
             }
-            Ok(ended) => Failure::Ended(ended, output),
+            Ok(status) => Failure::Ended(status, output),
             // Somebody else has collected it, so that its pid may be another's: no signal is sent to that.
             Err(errno) => return Err(Failure::Host(errno)),
         },
@@ -240,17 +244,20 @@ fn read_some(stream: &mut Option<File>, tail: &mut Tail) -> nix::Result<()> {
 }
 
 /// Runs the poststop hooks of a container that is gone but for its state directory (runtime-spec runtime.md#lifecycle,
-/// step 13). What fails is logged, and the next one is run.
-pub(crate) fn run_poststop(record: &Record, directory: &Path) {
+/// step 13), and journals that. What fails of them is logged, and the next one is run.
+///
+/// # Errors
+/// Where it cannot be journalled: they would be run again.
+pub(crate) fn run_poststop(state: &StateDir, record: &mut Record) -> Result<()> {
     if !record.owes_poststop {
-        return;
+        return Ok(());
     }
-    let hooks = state::config(directory).and_then(|spec| Ok(Hooks::read(&spec)?));
-    let state = HookState::of(record).json(HookKind::Poststop, None);
-    match (hooks, state) {
-        (Ok(hooks), Ok(state)) => {
+    let hooks = state::config(state.path()).and_then(|spec| Ok(Hooks::read(&spec)?));
+    let json = HookState::of(record).json(HookKind::Poststop, None);
+    match (hooks, json) {
+        (Ok(hooks), Ok(json)) => {
             for hook in hooks.of(HookKind::Poststop) {
-                if let Err(failure) = hook.with(|hook| run(&hook, &state)) {
+                if let Err(failure) = hook.with(|hook| run(&hook, &json)) {
                     log::warn!("{}", hook.with(|hook| message(&hook, &failure)));
                 }
             }
@@ -258,6 +265,8 @@ pub(crate) fn run_poststop(record: &Record, directory: &Path) {
         (Err(error), _) => log::warn!("cannot run the poststop hooks: {error}"),
         (_, Err(error)) => log::warn!("cannot run the poststop hooks: {error}"),
     }
+    record.owes_poststop = false;
+    state.save(record)
 }
 
 /// What is said of a hook that failed, in the words that engines' users know from runc.
@@ -289,9 +298,9 @@ mod tests {
             output
         };
         for (failure, words) in [
-            (Failure::Ended(Ended::Exit(1), output(b"no\n")), "exit status 1, stdout: , stderr: no"),
-            (Failure::Ended(Ended::Signal(9), output(b"")), "signal: SIGKILL, stdout: , stderr: "),
-            (Failure::Ended(Ended::Signal(40), output(b"")), "signal: 40, stdout: , stderr: "),
+            (Failure::Ended(ExitStatus::from_raw(1 << 8), output(b"no\n")), "exit status 1, stdout: , stderr: no"),
+            (Failure::Ended(ExitStatus::from_raw(9), output(b"")), "signal: SIGKILL, stdout: , stderr: "),
+            (Failure::Ended(ExitStatus::from_raw(40), output(b"")), "signal: 40, stdout: , stderr: "),
             (Failure::Overdue(2, output(b"")), "hook ran past specified timeout of 2.0s, stdout: , stderr: "),
             (Failure::Host(Errno::ENOENT), "its program does not exist (ENOENT)"),
         ] {

@@ -1,6 +1,8 @@
 //! Processes by descriptor: pidfds, their waiting, their limits.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -33,41 +35,39 @@ pub(crate) fn try_wait(process: &OwnedFd) -> Option<WaitStatus> {
     }
 }
 
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// With this exit status.
-    Exit(i32),
-    /// By this signal; nix has no name for the real-time ones.
-    Signal(i32),
-}
-
-impl Ended {
-    /// What wait4(2) gives.
-    pub(crate) fn of_status(status: i32) -> Self {
-        if libc::WIFSIGNALED(status) {
-            Self::Signal(libc::WTERMSIG(status))
-        } else {
-            Self::Exit(libc::WEXITSTATUS(status))
-        }
-    }
-}
-
 /// How a child that has ended did so. It is not collected; ECHILD where this process's SIGCHLD is ignored, or another
 /// thread was faster.
-pub(crate) fn ended(process: &OwnedFd) -> nix::Result<Ended> {
-    // SAFETY: siginfo_t is plain data, for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `info` outlives the call.
-    let answer = unsafe { libc::waitid(libc::P_PIDFD, process.as_raw_fd() as libc::id_t, &raw mut info, flags) };
-    Errno::result(answer)?;
-    // SAFETY: waitid filled in what belongs to a child.
-    let status = unsafe { info.si_status() };
-    match info.si_code {
-        libc::CLD_EXITED => Ok(Ended::Exit(status)),
-        libc::CLD_KILLED | libc::CLD_DUMPED => Ok(Ended::Signal(status)),
-        _ => Err(Errno::EAGAIN),
+pub(crate) fn ended(process: &OwnedFd) -> nix::Result<ExitStatus> {
+    status_of(process, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+}
+
+/// Waits for a child's end.
+pub(crate) fn wait(process: &OwnedFd) -> nix::Result<ExitStatus> {
+    status_of(process, libc::WEXITED)
+}
+
+/// waitid(2). Not nix's: it knows no real-time signal.
+fn status_of(process: &OwnedFd, flags: i32) -> nix::Result<ExitStatus> {
+    loop {
+        // SAFETY: siginfo_t is plain integers, for which zero is a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `info` outlives the call.
+        let answer = unsafe { libc::waitid(libc::P_PIDFD, process.as_raw_fd() as libc::id_t, &raw mut info, flags) };
+        match Errno::result(answer) {
+            Err(Errno::EINTR) => continue,
+            waited => waited?,
+        };
+        // SAFETY: of a child that ended, these are its status or signal.
+        let status = unsafe { info.si_status() };
+        // As wait4(2) encodes it.
+        let raw = match info.si_code {
+            libc::CLD_EXITED => (status & 0xff) << 8,
+            libc::CLD_DUMPED => status | 0x80,
+            // It runs.
+            0 => return Err(Errno::EAGAIN),
+            _ => status,
+        };
+        return Ok(ExitStatus::from_raw(raw));
     }
 }
 
@@ -99,8 +99,22 @@ pub(crate) fn namespace_type(namespace: BorrowedFd<'_>) -> nix::Result<u32> {
     Errno::result(answer).map(|kind| kind as u32)
 }
 
+/// A close-on-exec copy of a descriptor that this process was started with: one without close-on-exec; EBADF where there
+/// is none.
+pub(crate) fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: takes numbers only; the answer is a new descriptor.
+    let copy = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: nobody else owns the new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// Takes ownership of descriptors that the kernel has just made for a received message; the last one is returned.
-pub(crate) fn own(received: &[std::os::fd::RawFd]) -> Option<OwnedFd> {
+pub(crate) fn own(received: &[RawFd]) -> Option<OwnedFd> {
     // SAFETY: recvmsg made these numbers, and this is the only place that takes them.
     received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).next_back()
 }

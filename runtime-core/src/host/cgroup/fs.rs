@@ -90,9 +90,9 @@ impl Cgroup {
         Ok(pids)
     }
 
-    /// Whether it is frozen: `frozen 1` in cgroup.events.
-    pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
-        Ok(self.read("cgroup.events")?.lines().any(|line| line == "frozen 1"))
+    /// Whether a process is in it or below it; a zombie is none.
+    pub(crate) fn is_populated(&self) -> nix::Result<bool> {
+        Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
     }
 
     /// How many of its processes the kernel killed for want of memory; 0 where it has no memory controller.
@@ -103,19 +103,23 @@ impl Cgroup {
 
     /// Kills every process in it and below it at once, whatever they fork meanwhile.
     pub(crate) fn kill(&self) -> nix::Result<()> {
-        let file = openat(&self.dir, "cgroup.kill", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        File::from(file).write_all(b"1").map_err(errno_of)
+        self.write("cgroup.kill", b"1")
     }
 
     /// Waits until no process is left in it or below it; ETIMEDOUT at the deadline.
     pub(crate) fn wait_until_empty(&self, limit: Duration) -> nix::Result<()> {
+        self.wait_for("populated 0", limit)
+    }
+
+    /// Waits for a line of cgroup.events; ETIMEDOUT at the deadline.
+    pub(super) fn wait_for(&self, line: &str, limit: Duration) -> nix::Result<()> {
         let deadline = Instant::now() + limit;
         let events = openat(&self.dir, "cgroup.events", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let events = File::from(events);
         loop {
             let mut buffer = [0; 256];
             let count = events.read_at(&mut buffer, 0).map_err(errno_of)?;
-            if buffer[..count].split(|byte| *byte == b'\n').any(|line| line == b"populated 0") {
+            if buffer[..count].split(|byte| *byte == b'\n').any(|found| found == line.as_bytes()) {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -136,7 +140,17 @@ impl Cgroup {
         remove_below(&self.dir)
     }
 
-    fn read(&self, name: &str) -> nix::Result<String> {
+    /// The directory.
+    pub(super) fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    pub(super) fn write(&self, name: &str, value: &[u8]) -> nix::Result<()> {
+        let file = openat(&self.dir, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+        File::from(file).write_all(value).map_err(errno_of)
+    }
+
+    pub(super) fn read(&self, name: &str) -> nix::Result<String> {
         let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).map_err(errno_of)?;
@@ -171,7 +185,7 @@ impl Cgroup {
 }
 
 /// The names of the cgroups directly below one.
-fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
+pub(super) fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
     let mut names = Vec::new();
     for entry in Dir::from_fd(openat(dir, ".", DIRECTORY, Mode::empty())?)?.iter() {
         let name = entry?.file_name().to_owned();
