@@ -23,3 +23,4 @@ pub use facts::{CgroupFacts, Facts};
 pub use id::Id;
 pub use lifecycle::{Container, Deletion, Process, Runtime, Signal, Stdio, Target};
 pub use state::{State, Status};
+pub use wire::WindowSize;

@@ -19,6 +19,10 @@ use crate::state::{State, Status, observe};
 use crate::sys::process::{pidfd_open, pidfd_send_signal, try_wait};
 
 /// The standard streams of a container. `None` is the caller's own.
+///
+/// A container with `process.terminal` has none of them: all three are its terminal, whose master goes to
+/// [`CreateOptions::console_socket`] or stays here ([`Container::terminal`]). No stream is ever given to another owner but
+/// that terminal.
 #[derive(Debug, Default)]
 pub struct Stdio {
     /// Descriptor 0.
@@ -177,8 +181,9 @@ impl Runtime {
         let timed = options.timing == Timing::Steps;
         let program = &self.program;
         let launching = Launching { plan: &plan, acts, program, stdio, state: Some(state), record, timed };
-        let Launched { process, record, times } = engine::walk(launching)?;
-        Ok(Container { record, directory, process: Some(process), warnings: plan.warnings().to_vec(), times })
+        let Launched { process, record, terminal, times } = engine::walk(launching)?;
+        let warnings = plan.warnings().to_vec();
+        Ok(Container { record, directory, process: Some(process), terminal, warnings, times })
     }
 
     /// The container with this id.
@@ -292,6 +297,8 @@ pub struct Container {
     directory: PathBuf,
     /// Init, where this process made it.
     process: Option<Process>,
+    /// The master of its terminal, where this process made it and sent it to nobody.
+    terminal: Option<OwnedFd>,
     warnings: Vec<String>,
     times: Vec<(u32, u64)>,
 }
@@ -302,7 +309,7 @@ impl Container {
             let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
             return Err(Error::new(ErrorKind::Host, why));
         };
-        Ok(Self { record, directory, process: None, warnings: Vec::new(), times: Vec::new() })
+        Ok(Self { record, directory, process: None, terminal: None, warnings: Vec::new(), times: Vec::new() })
     }
 
     /// Its id.
@@ -335,6 +342,15 @@ impl Container {
             return process.try_clone().map(Some);
         }
         Ok(observe(&self.record, &self.directory)?.1)
+    }
+
+    /// The master of its terminal, once: what the container writes can be read from it, and what it is to read written
+    /// to it (pty(7)). `None` unless `process.terminal` asks for one, and it was created here and sent to no console socket.
+    ///
+    /// When the master is closed, also with this value, the container's session is hung up (SIGHUP). Reading fails with EIO
+    /// when no process of the container has the terminal open any more.
+    pub fn terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
     }
 
     /// Starts the user's program (runtime-spec runtime.md#start); returns when it was executed.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
-use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, Timing, spec};
+use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, Timing, WindowSize, spec};
 use serde::Deserialize;
 
 /// `launch.json`: what the caller asks for where it is not the default.
@@ -18,6 +18,9 @@ struct Asked {
     no_new_keyring: bool,
     run: bool,
     pid_file: Option<PathBuf>,
+    console_socket: Option<PathBuf>,
+    /// Rows and columns.
+    window: Option<(u16, u16)>,
 }
 
 fn folder() -> PathBuf {
@@ -46,6 +49,8 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
     let options = CreateOptions {
         timing: Timing::None,
         pid_file: asked.pid_file,
+        console_socket: asked.console_socket,
+        window: asked.window.map(|(rows, columns)| WindowSize { rows, columns }),
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
     };
@@ -83,7 +88,7 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 12] = [
+const TERSE: [&str; 13] = [
     "SpawnInit",
     "WriteIdMaps",
     "StageTree",
@@ -96,6 +101,7 @@ const TERSE: [&str; 12] = [
     "SetCapabilities",
     "FindProgram",
     "Execute",
+    "OpenTerminal",
 ];
 
 /// What `fields.txt` holds: the terse steps, field by field.

@@ -75,7 +75,6 @@ fn without(mut config: Value, pointer: &str) -> Value {
 fn what_later_versions_bring_is_unsupported_and_named() {
     let hook = json!([{ "path": "/bin/true" }]);
     for (pointer, value, origin) in [
-        ("/process/terminal", json!(true), ""),
         ("/process/apparmorProfile", json!("docker-default"), ""),
         ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
         ("/process/scheduler", json!({ "policy": "SCHED_FIFO" }), ""),

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use proptest::prelude::*;
 use runtime_core::wire::{
     self, Attributes, Capabilities, Device, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place, Propagation, Slot,
-    Spaces, Steps, Target, Text, Tree,
+    Spaces, Steps, Target, Text, Tree, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -81,6 +81,8 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
         HostOp::RecordState {},
         HostOp::WritePidFile { path: text },
+        HostOp::SendTerminal { path: text },
+        HostOp::KeepTerminal {},
     ]
 }
 
@@ -167,6 +169,15 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::OutliveRuntime {},
         InitOp::AwaitStart { listener: slot },
         InitOp::Execute { args: texts, env: texts, home: v.flag.then_some(v.slot) },
+        InitOp::OpenTerminal {
+            pts: Place { base: slot, skip: 0, path: text },
+            uid: number,
+            size: v.flag.then_some(WindowSize { rows: v.slot, columns: !v.slot }),
+            onlcr: v.flag,
+            slot,
+        },
+        InitOp::BindConsole { place: Place { base: slot, skip: v.slot, path: text }, terminal: slot },
+        InitOp::TakeTerminal { terminal: slot },
     ]
 }
 

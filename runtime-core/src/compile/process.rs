@@ -7,6 +7,7 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::namespaces::Namespaces;
 use super::plan::Draft;
+use super::terminal::Terminal;
 use super::text::{below, path_text, text};
 use super::{Acts, Invalid, Keyring, Request};
 use crate::wire::{HostOp, InitOp, List, Ns, Slot, Text};
@@ -178,8 +179,9 @@ pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(pid_file: Option<&CString>, plan: &mut Draft) {
+pub(super) fn record(terminal: &Terminal, pid_file: Option<&CString>, plan: &mut Draft) {
     plan.init("", InitOp::OutliveRuntime {});
+    terminal.hand_over(plan);
     plan.host("", HostOp::RecordState {});
     if let Some(path) = pid_file {
         plan.host("", HostOp::WritePidFile { path: Text(path) });

@@ -24,7 +24,7 @@ const ONCE: [&str; 15] = [
 ];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 14] = [
+const AT_MOST_ONCE: [&str; 19] = [
     "CreateCgroup",
     "FilterDevices",
     "ListenForStart",
@@ -39,6 +39,11 @@ const AT_MOST_ONCE: [&str; 14] = [
     "OpenProc",
     "JoinKeyring",
     "AwaitStart",
+    "OpenTerminal",
+    "BindConsole",
+    "TakeTerminal",
+    "SendTerminal",
+    "KeepTerminal",
 ];
 
 /// Which steps come after which: all of the first before any of the second.
@@ -70,6 +75,15 @@ const ORDER: &[(&str, &[&str])] = &[
     ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("SetReadOnly", &["PivotRoot", "MoveRoot"]),
+    // The terminal is the container's own, of its own devpts, and it is taken by the leader of a session.
+    ("Mount", &["OpenTerminal"]),
+    ("Bind", &["OpenTerminal"]),
+    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot"]),
+    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("NewSession", &["TakeTerminal"]),
+    ("TakeTerminal", &["SetUser", "SendTerminal", "KeepTerminal"]),
+    ("SendTerminal", &["RecordState"]),
+    ("KeepTerminal", &["RecordState"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
     ("OpenProc", &["PivotRoot", "MoveRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
@@ -129,6 +143,11 @@ fn counts(steps: &[Step<'_>]) -> Result<(), String> {
     if count(steps, "PivotRoot") + count(steps, "MoveRoot") != 1 {
         return Err("the root is not changed once".to_owned());
     }
+    let terminals = count(steps, "OpenTerminal");
+    let handed_over = count(steps, "SendTerminal") + count(steps, "KeepTerminal");
+    if count(steps, "TakeTerminal") != terminals || handed_over != terminals || count(steps, "BindConsole") > terminals {
+        return Err("a terminal is opened, taken and handed over".to_owned());
+    }
     if count(steps, "AwaitStart") != count(steps, "ListenForStart") {
         return Err("who listens for start must wait for it".to_owned());
     }
@@ -175,7 +194,8 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             InitOp::OpenDirectory { slot, .. }
             | InitOp::TakeNull { slot }
             | InitOp::MakeEmpty { slot }
-            | InitOp::OpenProc { slot, .. },
+            | InitOp::OpenProc { slot, .. }
+            | InitOp::OpenTerminal { slot, .. },
         ) => Some(*slot),
         _ => None,
     }
@@ -196,6 +216,9 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
         InitOp::WriteSysctl { proc, .. } => vec![*proc],
         InitOp::AwaitStart { listener } => vec![*listener],
+        InitOp::OpenTerminal { pts, .. } => vec![pts.base],
+        InitOp::BindConsole { place, terminal } => vec![place.base, *terminal],
+        InitOp::TakeTerminal { terminal } => vec![*terminal],
         _ => Vec::new(),
     }
 }
@@ -287,7 +310,7 @@ mod tests {
             (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
             linux["namespaces"].as_array_mut().unwrap().push(serde_json::json!({ "type": "user" }));
         }
-        config["process"]["terminal"] = false.into();
+        config["process"]["terminal"] = (!has_user).into();
         config["process"]["oomScoreAdj"] = 7.into();
         let extra = serde_json::json!([
             { "destination": "/a", "source": "/a", "options": ["bind", "ro"] },

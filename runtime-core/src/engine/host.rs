@@ -19,9 +19,10 @@ use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::Identity;
+use crate::host::rights;
 use crate::host::state::{CgroupRecord, START, StateDir};
 use crate::sys::page::errno_of;
-use crate::sys::{bpf, process};
+use crate::sys::{bpf, process, terminal};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
 
 impl Walk<'_> {
@@ -42,6 +43,8 @@ impl Walk<'_> {
             }
             HostOp::RecordState {} => return self.record_state(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
+            HostOp::SendTerminal { path } => self.send_terminal(path),
+            HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
@@ -59,6 +62,13 @@ impl Walk<'_> {
         write_pid(path, self.pid()?)?;
         self.pid_file = Some(path.to_owned());
         Ok(())
+    }
+
+    /// What is not a pty's master is nothing to send.
+    fn send_terminal(&mut self, path: Text<'_>) -> nix::Result<()> {
+        let master = self.terminal.take().ok_or(Errno::ENOTTY)?;
+        let name = format!("/dev/pts/{}", terminal::number(master.as_fd())?);
+        rights::send(os(path), &name, master.as_fd())
     }
 
     /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.

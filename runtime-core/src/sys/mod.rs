@@ -7,3 +7,4 @@ pub(crate) mod clone;
 pub(crate) mod mount;
 pub(crate) mod page;
 pub(crate) mod process;
+pub(crate) mod terminal;
