@@ -10,7 +10,7 @@ use crate::globals::{Context, absolute};
 pub(super) const BUNDLE: Flag = Flag::value("bundle", "the bundle's directory (default: the current one)").or("b");
 /// Where a terminal's master would be sent.
 pub(super) const CONSOLE_SOCKET: Flag =
-    Flag::value("console-socket", "send the terminal's master to this socket (not supported by this version)");
+    Flag::value("console-socket", "send the terminal's master to this socket");
 /// Where init's pidfd would be sent.
 pub(super) const PIDFD_SOCKET: Flag =
     Flag::value("pidfd-socket", "send init's pidfd to this socket (not supported by this version)");
@@ -29,16 +29,15 @@ pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions,
     if context.systemd_cgroup {
         return Err(unsupported("--systemd-cgroup"));
     }
-    for flag in [&CONSOLE_SOCKET, &PIDFD_SOCKET] {
-        if given.path(flag).is_some() {
-            return Err(unsupported(&format!("--{}", flag.name)));
-        }
+    if given.path(&PIDFD_SOCKET).is_some() {
+        return Err(unsupported("--pidfd-socket"));
     }
     if given.number(&PRESERVE_FDS).is_some_and(|count| count > 0) {
         return Err(unsupported("--preserve-fds"));
     }
     Ok(CreateOptions {
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
+        console_socket: given.path(&CONSOLE_SOCKET).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
         ..CreateOptions::default()
