@@ -12,6 +12,7 @@ use integration_tests::oracle::Snapshot;
 use integration_tests::process;
 use integration_tests::runtime::{Call, Running};
 use integration_tests::scene::{Container, Scene};
+use integration_tests::terminal::ConsoleSocket;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
@@ -22,6 +23,7 @@ integration_tests::tests! {
     of_the_default_bundle [Need::Failpoints],
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
+    of_a_terminal [Need::Failpoints],
 }
 
 fn of_the_default_bundle(scene: &Scene) {
@@ -49,14 +51,25 @@ fn of_joined_namespaces(scene: &Scene) {
     sandbox.delete_force();
 }
 
+fn of_a_terminal(scene: &Scene) {
+    let socket = ConsoleSocket::listen(scene.path("console.sock"));
+    let mut bundle = scene.bundle();
+    bundle.set("/process/terminal", true);
+    sweep_with(scene, &bundle, &["--console-socket", socket.arg()], &scene.snapshot());
+}
+
 fn sweep(scene: &Scene, bundle: &Bundle) {
     sweep_from(scene, bundle, &scene.snapshot());
 }
 
-/// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
 fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
+    sweep_with(scene, bundle, &[], before);
+}
+
+/// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
+fn sweep_with(scene: &Scene, bundle: &Bundle, more: &[&str], before: &Snapshot) {
     let pid_file = scene.path("pid");
-    let options = ["--pid-file", pid_file.to_str().unwrap()];
+    let options = [&["--pid-file", pid_file.to_str().unwrap()], more].concat();
     let steps = steps_with(scene, bundle, &options);
     let of_start = steps.iter().position(|step| step["op"] == "AwaitStart").expect("no AwaitStart");
     let container = scene.container(bundle);
@@ -75,7 +88,7 @@ fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
         tried += 1;
     }
     assert_eq!(tried, steps.len(), "every step is tried");
-    container.create();
+    container.try_create(more).ok();
     container.delete();
 }
 

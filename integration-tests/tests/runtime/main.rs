@@ -1,6 +1,7 @@
 //! The tests of `RUNTIME`, by subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
+mod attached;
 mod capabilities;
 mod devices;
 mod input;
@@ -12,6 +13,7 @@ mod planc;
 mod process;
 mod rootfs;
 mod run;
+mod terminal;
 mod users;
 
 use std::process::ExitCode;
@@ -20,6 +22,8 @@ fn main() -> ExitCode {
     let tests = [
         lifecycle::TESTS,
         run::TESTS,
+        terminal::TESTS,
+        attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
         mounts::TESTS,

@@ -9,8 +9,7 @@ use crate::globals::{Context, absolute};
 /// The bundle's directory.
 pub(super) const BUNDLE: Flag = Flag::value("bundle", "the bundle's directory (default: the current one)").or("b");
 /// Where a terminal's master would be sent.
-pub(super) const CONSOLE_SOCKET: Flag =
-    Flag::value("console-socket", "send the terminal's master to this socket");
+pub(super) const CONSOLE_SOCKET: Flag = Flag::value("console-socket", "send the terminal's master to this socket");
 /// Where init's pidfd would be sent.
 pub(super) const PIDFD_SOCKET: Flag =
     Flag::value("pidfd-socket", "send init's pidfd to this socket (not supported by this version)");

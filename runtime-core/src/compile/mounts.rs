@@ -330,7 +330,8 @@ pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Inva
         }
         if dev == Some(index) {
             attached.dev_is_copied = matches!(mount.what, What::Copied { .. });
-            attached.dev_is_shared = attached.dev_is_copied && mount.propagation.iter().any(|asked| asked.kind == SHARED);
+            attached.dev_is_shared =
+                attached.dev_is_copied && mount.propagation.iter().any(|asked| asked.kind == SHARED);
             if !attached.dev_is_copied {
                 // Opened before a later mount can come in between.
                 let slot = plan.slot()?;

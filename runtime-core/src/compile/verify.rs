@@ -145,7 +145,8 @@ fn counts(steps: &[Step<'_>]) -> Result<(), String> {
     }
     let terminals = count(steps, "OpenTerminal");
     let handed_over = count(steps, "SendTerminal") + count(steps, "KeepTerminal");
-    if count(steps, "TakeTerminal") != terminals || handed_over != terminals || count(steps, "BindConsole") > terminals {
+    if count(steps, "TakeTerminal") != terminals || handed_over != terminals || count(steps, "BindConsole") > terminals
+    {
         return Err("a terminal is opened, taken and handed over".to_owned());
     }
     if count(steps, "AwaitStart") != count(steps, "ListenForStart") {
