@@ -17,10 +17,13 @@ mod state;
 mod sys;
 
 pub use bundle::Bundle;
-pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing};
+pub use compile::{
+    Acts, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing,
+    WhenPaused,
+};
 pub use error::{Error, ErrorKind, FailedStep, Result};
 pub use facts::{CgroupFacts, Facts};
 pub use id::Id;
-pub use lifecycle::{Container, Deletion, Process, Runtime, Signal, Stdio, Target};
+pub use lifecycle::{Container, Deletion, Joined, Process, Runtime, Signal, Stdio, Target};
 pub use state::{State, Status};
 pub use wire::WindowSize;

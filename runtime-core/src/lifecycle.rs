@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
+use oci_spec::runtime::Spec;
 
 use crate::bundle::Bundle;
-use crate::compile::{Acts, CreateOptions, Launch, LaunchPlan, Timing};
+use crate::compile::{Acts, CreateOptions, ExecOptions, Joining, Launch, LaunchPlan, Timing, WhenPaused};
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
@@ -90,6 +91,17 @@ fn not_sent(signal: Signal, errno: Errno) -> Error {
         Errno::EINVAL => Error::new(ErrorKind::InvalidSpec, format!("unknown signal \"{}\"", signal.0)),
         errno => Error::new(ErrorKind::Host, format!("cannot send signal {}: {}", signal.0, errno.desc())),
     }
+}
+
+/// A process that joined a container ([`Container::exec`]).
+#[derive(Debug)]
+pub struct Joined {
+    /// The process.
+    pub process: Process,
+    /// The master of its terminal, as [`Container::terminal`], where it has one that was sent to no console socket.
+    pub terminal: Option<OwnedFd>,
+    /// What the caller should be told although it runs.
+    pub warnings: Vec<String>,
 }
 
 /// How long a killed container may take to end.
@@ -180,10 +192,11 @@ impl Runtime {
         let record = new_record(id, bundle);
         let timed = options.timing == Timing::Steps;
         let program = &self.program;
-        let launching = Launching { plan: &plan, acts, program, stdio, state: Some(state), record, timed };
+        let launching =
+            Launching { plan: &plan, acts, program, stdio, state: Some(state), record, joined: None, timed };
         let Launched { process, record, terminal, times } = engine::walk(launching)?;
-        let warnings = plan.warnings().to_vec();
-        Ok(Container { record, directory, process: Some(process), terminal, warnings, times })
+        let (program, warnings) = (self.program.clone(), plan.warnings().to_vec());
+        Ok(Container { record, directory, program, process: Some(process), terminal, warnings, times })
     }
 
     /// The container with this id.
@@ -191,7 +204,25 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Host`] where its state cannot be read.
     pub fn load(&self, id: &Id) -> Result<Container> {
-        Container::at(self.root.join(id.as_str()), id.as_str())
+        self.container(id.as_str())
+    }
+
+    fn container(&self, id: &str) -> Result<Container> {
+        let directory = self.root.join(id);
+        let Some(record) = state::read(&directory)? else {
+            let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
+            return Err(Error::new(ErrorKind::Host, why));
+        };
+        let program = self.program.clone();
+        Ok(Container {
+            record,
+            directory,
+            program,
+            process: None,
+            terminal: None,
+            warnings: Vec::new(),
+            times: Vec::new(),
+        })
     }
 
     /// Every container, by id; one whose state cannot be read is in its place as an error. One that vanishes meanwhile
@@ -215,7 +246,7 @@ impl Runtime {
             }
         }
         ids.sort_unstable();
-        let loaded = ids.into_iter().map(|id| (Container::at(self.root.join(&id), &id), id));
+        let loaded = ids.into_iter().map(|id| (self.container(&id), id));
         let gone = |error: &Error| error.kind() == ErrorKind::NotFound;
         Ok(loaded.filter(|(found, _)| !found.as_ref().is_err_and(gone)).map(|(found, id)| (id, found)).collect())
     }
@@ -295,6 +326,7 @@ fn end(record: &Record, init: Option<Process>) -> Result<()> {
 pub struct Container {
     record: Record,
     directory: PathBuf,
+    program: Program,
     /// Init, where this process made it.
     process: Option<Process>,
     /// The master of its terminal, where this process made it and sent it to nobody.
@@ -304,14 +336,6 @@ pub struct Container {
 }
 
 impl Container {
-    fn at(directory: PathBuf, id: &str) -> Result<Self> {
-        let Some(record) = state::read(&directory)? else {
-            let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
-            return Err(Error::new(ErrorKind::Host, why));
-        };
-        Ok(Self { record, directory, process: None, terminal: None, warnings: Vec::new(), times: Vec::new() })
-    }
-
     /// Its id.
     pub fn id(&self) -> &str {
         &self.record.id
@@ -367,6 +391,68 @@ impl Container {
             Status::Stopped => wrong_status("cannot start a container that has stopped"),
             status => wrong_status(&format!("cannot start a container in the {} state", status.name())),
         }
+    }
+
+    /// What config.json said when the container was made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Host`] where it cannot be read any more.
+    pub fn spec(&self) -> Result<Spec> {
+        state::config(&self.directory)
+    }
+
+    /// Starts one more process in the container; returns when the program was executed. It is a child of the calling
+    /// process, which has to wait for it ([`Process::pidfd`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where the container is stopped, or paused and the options do not say to wait;
+    /// [`ErrorKind::InvalidSpec`] with the place in config.json where `process` would be `/process`;
+    /// [`ErrorKind::Step`] with the step that failed. The container is as it was then.
+    pub fn exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions, stdio: &Stdio) -> Result<Joined> {
+        let init = self.init_to_join(options.when_paused)?;
+        let plan = &self.plan_of(process, options, &init)?;
+        let (program, record, joined) = (&self.program, self.record.clone(), Some(&init));
+        let launching = Launching { plan, acts: Acts::Run, program, stdio, state: None, record, joined, timed: false };
+        let Launched { process, terminal, .. } = engine::walk(launching)?;
+        Ok(Joined { process, terminal, warnings: plan.warnings().to_vec() })
+    }
+
+    /// Compiles what [`Self::exec`] would perform; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::exec`], but no step's.
+    pub fn plan_exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions) -> Result<LaunchPlan> {
+        self.plan_of(process, options, &self.init_to_join(options.when_paused)?)
+    }
+
+    /// The init of a container that more processes may join.
+    fn init_to_join(&self, when_paused: WhenPaused) -> Result<Process> {
+        match observe(&self.record, &self.directory)? {
+            (Status::Paused, _) if when_paused == WhenPaused::Refuse => {
+                wrong_status("cannot exec in a paused container (use --ignore-paused to override)")
+            }
+            (_, Some(init)) => Ok(init),
+            (Status::Creating, None) => wrong_status("cannot exec in a container that is being made"),
+            (_, None) => wrong_status("cannot exec in a stopped container"),
+        }
+    }
+
+    fn plan_of(
+        &self,
+        process: &oci_spec::runtime::Process,
+        options: &ExecOptions,
+        init: &Process,
+    ) -> Result<LaunchPlan> {
+        let joining = Joining {
+            id: &Id::new(self.id())?,
+            bundle: &self.record.bundle,
+            state_dir: &self.directory,
+            process,
+            init: init.pid,
+            cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
+            options,
+        };
+        Ok(LaunchPlan::exec(&self.spec()?, &Facts::read()?, &joining)?)
     }
 
     /// Sends a signal (runtime-spec runtime.md#kill).

@@ -81,6 +81,9 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
         HostOp::RecordState {},
         HostOp::WritePidFile { path: text },
+        HostOp::OpenCgroup { path: text, below: v.flag.then_some(other), init: number },
+        HostOp::OpenInit { pid: number, slot },
+        HostOp::CheckInit {},
         HostOp::SendTerminal { path: text },
         HostOp::KeepTerminal {},
     ]
@@ -169,6 +172,10 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::OutliveRuntime {},
         InitOp::AwaitStart { listener: slot },
         InitOp::Execute { args: texts, env: texts, home: v.flag.then_some(v.slot) },
+        InitOp::JoinAll { spaces: Spaces(number), init: slot },
+        InitOp::TakeRoot {},
+        InitOp::ChangeDirectory { path: text },
+        InitOp::CloseSlots { keep: List::new(&[Slot(1), Slot(2)]) },
         InitOp::OpenTerminal {
             pts: Place { base: slot, skip: 0, path: text },
             uid: number,

@@ -29,6 +29,7 @@ integration_tests::tests! {
     goes_on_when_nobody_reads [Need::Planc],
     ends_while_nobody_reads [Need::Planc],
     leaves_the_callers_streams_as_they_were [Need::Planc],
+    exec_is_passed_on_as_run_is,
 }
 
 /// A script's bundle, with a terminal; it is written.
@@ -260,4 +261,22 @@ fn leaves_the_callers_streams_as_they_were(scene: &Scene) {
     }
     pty.master.type_in("\r");
     running.wait().ok();
+}
+
+fn exec_is_passed_on_as_run_is(scene: &Scene) {
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    let mut pty = Pty::new();
+    let before = pty.master.modes();
+    let script =
+        "until [ \"$(stty size)\" = '33 77' ]; do sleep 0.05; done; echo ready; read line; echo \"got $line\"; exit 9";
+    let words = ["exec", "-t", &container.id, "sh", "-c", script];
+    let running = scene.call_by(&["setsid", "-c"], &words).terminal(&pty).spawn();
+    pty.master.expect("ready");
+    scene.wait_until("the caller's terminal is raw", || pty.master.modes() != before);
+    pty.master.type_in("hello\r");
+    pty.master.expect("got hello");
+    running.wait().exits(9);
+    assert_eq!(pty.master.modes(), before);
+    container.delete_force();
 }

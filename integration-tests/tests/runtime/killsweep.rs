@@ -16,6 +16,7 @@ use integration_tests::terminal::ConsoleSocket;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
+use serde_json::json;
 
 use crate::planc::steps_with;
 
@@ -24,6 +25,8 @@ integration_tests::tests! {
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
     of_a_terminal [Need::Failpoints],
+    of_an_exec [Need::Failpoints],
+    of_an_exec_in_a_user_namespace [Need::Failpoints],
 }
 
 fn of_the_default_bundle(scene: &Scene) {
@@ -56,6 +59,42 @@ fn of_a_terminal(scene: &Scene) {
     let mut bundle = scene.bundle();
     bundle.set("/process/terminal", true);
     sweep_with(scene, &bundle, &["--console-socket", socket.arg()], &scene.snapshot());
+}
+
+fn of_an_exec(scene: &Scene) {
+    sweep_exec(scene, &mut scene.bundle());
+}
+
+fn of_an_exec_in_a_user_namespace(scene: &Scene) {
+    sweep_exec(scene, scene.bundle().user_namespace(100_000));
+}
+
+/// A runtime that is killed leaves no process behind, neither before it joined the container nor in it, and the container
+/// as it was. Only once it has said its last word (`CheckInit`) the process may go on: in the container, with which it ends.
+fn sweep_exec(scene: &Scene, bundle: &mut Bundle) {
+    let container = scene.container(bundle.sleep());
+    container.run_detached();
+    let (pid_file, file) = (scene.path("pid"), scene.path("process.json"));
+    let limits = json!([{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 99}]);
+    let process = json!({"args": ["sleep", "1000"], "cwd": "/", "env": ["PATH=/bin"], "rlimits": limits,
+                         "user": {"uid": 0, "gid": 0}});
+    std::fs::write(&file, process.to_string()).unwrap();
+    let options = ["--pid-file", pid_file.to_str().unwrap(), "--process", file.to_str().unwrap()];
+    let explained = scene.rt(&[&["explain", "--json"], &options[..], &[&container.id]].concat());
+    let steps = explained.ok().json()["steps"].as_array().unwrap().clone();
+    let before = scene.snapshot();
+    let last_word = steps.iter().position(|step| step["op"] == "CheckInit").expect("no CheckInit");
+    for (index, step) in steps.iter().enumerate() {
+        let mut running = stop(container.exec_call(&options, &[]), index + 1);
+        running.kill();
+        let left = scene.differences_from(&before);
+        let is_said = index > last_word;
+        let may_be = |line: &String| is_said && line.starts_with("process left behind") && line.ends_with(" sleep");
+        assert!(left.iter().all(may_be), "killed at step {}, {step}:\n{}", index + 1, left.join("\n"));
+        assert_eq!(container.status(), "running");
+    }
+    container.exec(&[], &["true"]).ok();
+    container.delete_force();
 }
 
 fn sweep(scene: &Scene, bundle: &Bundle) {
@@ -101,14 +140,23 @@ fn stop_start_and_kill(scene: &Scene, container: &Container<'_>, options: &[&str
 /// Runs the command until it says that it has stopped at the step, and kills it: it alone, not init.
 #[track_caller]
 fn stop_and_kill(call: Call, number: usize) {
+    stop(call, number).kill();
+}
+
+/// Runs the command until it says that it has stopped at the step.
+#[track_caller]
+pub(crate) fn stop(call: Call, number: usize) -> Running {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
     fcntl(&write, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let call = call.env("PLANC_FAILPOINT", number.to_string());
     let mut running = call.env("PLANC_FAILPOINT_FD", write.as_raw_fd().to_string()).spawn();
     drop(write);
     let said = until_stopped(std::fs::File::from(read), &mut running);
-    running.kill();
-    assert_eq!(said, format!("stopped at step {number}\n"), "it did not stop at step {number}");
+    if said != format!("stopped at step {number}\n") {
+        running.kill();
+        panic!("it did not stop at step {number}: {said:?}");
+    }
+    running
 }
 
 /// What the runtime says on the pipe, up to a line's end; less when it ends or says nothing in time.

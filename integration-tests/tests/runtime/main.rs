@@ -4,6 +4,8 @@
 mod attached;
 mod capabilities;
 mod devices;
+mod exec;
+mod exec_security;
 mod input;
 mod killsweep;
 mod lifecycle;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         devices::TESTS,
         process::TESTS,
         capabilities::TESTS,
+        exec::TESTS,
+        exec_security::TESTS,
         input::TESTS,
         planc::TESTS,
         killsweep::TESTS,

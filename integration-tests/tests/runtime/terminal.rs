@@ -44,6 +44,9 @@ integration_tests::tests! {
     peer_has_no_room [Need::Planc],
     socket_path_may_be_long_or_relative [Need::Planc],
     library_hands_the_master_out [Need::Planc],
+    of_an_exec_is_of_the_containers_devpts,
+    of_an_exec_needs_another_end,
+    of_an_exec_where_the_image_is_hostile,
 }
 
 /// A bundle with a terminal, and a shell script for its program.
@@ -502,4 +505,61 @@ fn library_hands_the_master_out(scene: &Scene) {
     master.expect("got hello\n");
     assert!(runtime.load(&id).unwrap().terminal().is_none(), "a loaded container has none");
     runtime.delete(&id, Deletion::Force).unwrap();
+}
+
+/// `exec` with a console socket; what it printed, and the name that was sent.
+#[track_caller]
+fn exec_with_socket(scene: &Scene, container: &Container<'_>, script: &str) -> Result<String, Done> {
+    let socket = ConsoleSocket::listen(scene.path("console.sock"));
+    let options = ["--tty", "--detach", "--console-socket", socket.arg()];
+    let done = container.exec_call(&options, &["sh", "-c", script]).done();
+    fs::remove_file(socket.path()).unwrap();
+    if done.code() == 0 { Ok(socket.receive().1.to_the_end()) } else { Err(done) }
+}
+
+fn of_an_exec_is_of_the_containers_devpts(scene: &Scene) {
+    let mut all = [scene.bundle(), scene.bundle()];
+    all[1].user_namespace(100_000);
+    for bundle in &mut all {
+        let container = scene.container(bundle.sleep());
+        container.run_detached();
+        let script = "tty; stat -c '%u:%g %t:%T' /dev/pts/0; echo own > /dev/tty; cut -d ' ' -f 7 /proc/self/stat; \
+                      ls /dev/pts";
+        let printed = exec_with_socket(scene, &container, script).unwrap();
+        assert_eq!(printed, "/dev/pts/0\r\n0:5 88:0\r\nown\r\n34816\r\n0     ptmx\r\n");
+        container.delete_force();
+    }
+}
+
+fn of_an_exec_needs_another_end(scene: &Scene) {
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    let socket = ConsoleSocket::listen(scene.path("console.sock"));
+    for (options, text) in [
+        (&["--tty", "--detach"][..], "will detach without setting console socket"),
+        (&["--detach", "--console-socket", socket.arg()], "will not detach or allocate tty"),
+        (&["--tty", "--console-socket", socket.arg()], "will not detach or allocate tty"),
+    ] {
+        container.exec_call(options, &["true"]).done().fails().says(text);
+    }
+    fs::remove_file(socket.path()).unwrap();
+    container.delete_force();
+}
+
+fn of_an_exec_where_the_image_is_hostile(scene: &Scene) {
+    let canary = canary(scene);
+    for (what, spoil) in HOSTILE {
+        for path in ["/dev/pts", "/dev/pts/ptmx"] {
+            let mut bundle = image_dev(scene);
+            bundle.unmount("/dev/pts").set("/process/terminal", false).sleep();
+            fs::create_dir_all(bundle.rootfs(path).parent().unwrap()).unwrap();
+            spoil(&bundle.rootfs(path), &canary);
+            let container = scene.container(&bundle);
+            container.run_detached();
+            exec_with_socket(scene, &container, "true").err().unwrap_or_else(|| panic!("{path} is {what}")).fails();
+            assert_eq!(container.status(), "running");
+            container.delete_force();
+        }
+        assert_unharmed(&canary, what);
+    }
 }

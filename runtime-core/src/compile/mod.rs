@@ -7,6 +7,7 @@ mod cgroup;
 mod check;
 pub(crate) mod device_filter;
 mod devices;
+mod exec;
 mod idmap;
 mod mount_options;
 mod mounts;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Linux, Process, Spec};
 
+pub use exec::{ExecOptions, Joining, WhenPaused};
 pub use plan::{LaunchPlan, Step};
 pub(crate) use text::below;
 
@@ -131,6 +133,7 @@ struct Request<'a> {
     spaces: Namespaces,
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
+    /// The container's cgroup, from the root of the hierarchy.
     cgroup: Option<CString>,
     state_dir: CString,
     rootfs: CString,
@@ -141,7 +144,13 @@ struct Request<'a> {
 const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
 impl<'a> Request<'a> {
-    fn read(spec: &'a Spec, facts: &'a Facts, launch: &'a Launch<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
+    fn read(
+        spec: &'a Spec,
+        process: &'a Process,
+        facts: &'a Facts,
+        launch: &'a Launch<'a>,
+        plan: &mut Draft,
+    ) -> Result<Self, Invalid> {
         if facts.kernel < OLDEST_KERNEL {
             let ((major, minor), (least, of)) = (facts.kernel, OLDEST_KERNEL);
             let why = format!("the kernel is Linux {major}.{minor}, at least {least}.{of} is needed");
@@ -149,16 +158,13 @@ impl<'a> Request<'a> {
         }
         check::absolute("bundle", launch.bundle)?;
         check::absolute("state directory", launch.state_dir)?;
-        let process = process::of(spec)?;
         let rootfs = rootfs::path(spec.root().as_ref(), launch.bundle)?;
         let linux = spec.linux().as_ref().ok_or_else(|| {
             Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
         })?;
-        check::supported(spec, process, linux)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
         let host_cgroups = cgroup::hierarchy(facts)?;
-        let cgroup = cgroup::path(linux, host_cgroups, launch.id)?;
         let propagation = rootfs::propagation(linux)?;
         let state_dir = text::path_text("", launch.state_dir)?;
         Ok(Self {
@@ -170,7 +176,7 @@ impl<'a> Request<'a> {
             spaces,
             ids,
             host_cgroups,
-            cgroup,
+            cgroup: None,
             state_dir,
             rootfs,
             propagation,
@@ -188,7 +194,11 @@ impl LaunchPlan {
         let plan = &mut draft;
 
         // Read all of it first: what cannot be is said before any step is written.
-        let request = &Request::read(spec, facts, launch, plan)?;
+        let process = process::of(spec)?;
+        let mut request = Request::read(spec, process, facts, launch, plan)?;
+        check::supported(spec, process, request.linux)?;
+        request.cgroup = cgroup::path(request.linux, request.host_cgroups, launch.id)?;
+        let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;
         let covered = rootfs::Covered::read(request.linux)?;
@@ -240,7 +250,8 @@ impl LaunchPlan {
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
-        process::record(&terminal, pid_file.as_ref(), plan);
+        terminal.hand_over(plan);
+        process::record(listener, pid_file.as_ref(), plan);
 
         // Act two, run.
         process::await_start(listener, plan);

@@ -7,7 +7,6 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::namespaces::Namespaces;
 use super::plan::Draft;
-use super::terminal::Terminal;
 use super::text::{below, path_text, text};
 use super::{Acts, Invalid, Keyring, Request};
 use crate::wire::{HostOp, InitOp, List, Ns, Slot, Text};
@@ -179,10 +178,17 @@ pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(terminal: &Terminal, pid_file: Option<&CString>, plan: &mut Draft) {
+pub(super) fn record(listener: Option<Slot>, pid_file: Option<&CString>, plan: &mut Draft) {
+    if let Some(listener) = listener {
+        plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
+    }
     plan.init("", InitOp::OutliveRuntime {});
-    terminal.hand_over(plan);
     plan.host("", HostOp::RecordState {});
+    write_pid_file(pid_file, plan);
+}
+
+/// The pid is written where the caller wants it.
+pub(super) fn write_pid_file(pid_file: Option<&CString>, plan: &mut Draft) {
     if let Some(path) = pid_file {
         plan.host("", HostOp::WritePidFile { path: Text(path) });
     }

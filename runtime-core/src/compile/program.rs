@@ -59,6 +59,11 @@ impl Program {
         plan.init(CWD, InitOp::EnterDirectory { path: Text(&self.cwd) });
     }
 
+    /// The same for a process that joins the container: a missing one is an error.
+    pub(super) fn change_directory(&self, plan: &mut Draft) {
+        plan.init(CWD, InitOp::ChangeDirectory { path: Text(&self.cwd) });
+    }
+
     /// Whoever the user is by now, the working directory lies inside (CVE-2024-21626), and the program is there: so that
     /// create fails, and not start.
     pub(super) fn find(&self, uid: u32, plan: &mut Draft) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::compile::LaunchPlan;
-use crate::wire::page::Recorder;
+use crate::wire::page::{Recorder, STOP_WHILE_HOSTED};
 use crate::wire::{InitOp, Op};
 
 /// How long a step may take before the one behind it counts as reached.
@@ -17,6 +17,11 @@ const SOON: Duration = Duration::from_millis(300);
 /// The step to stop at; 0 for none.
 pub(super) fn number() -> u32 {
     std::env::var("PLANC_FAILPOINT").ok().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// What init is told: nothing kills a process that joins behind a killed runtime, so it must be seen to end by itself.
+pub(super) fn of_init(joins: bool) -> u32 {
+    number() | if joins { STOP_WHILE_HOSTED } else { 0 }
 }
 
 /// Stops where this is the host's step to stop at.
@@ -28,7 +33,7 @@ pub(super) fn at(step: u32) {
 
 /// Waits for the turn to end; stops where init is at the step to stop at and stays there.
 pub(super) fn watch(recorder: &Recorder, turn: BorrowedFd<'_>) {
-    let stop_at = recorder.stop.load(Ordering::Relaxed);
+    let stop_at = recorder.stop.load(Ordering::Relaxed) & !STOP_WHILE_HOSTED;
     if stop_at == 0 {
         return;
     }

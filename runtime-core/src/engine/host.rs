@@ -18,8 +18,8 @@ use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
-use crate::host::process::Identity;
-use crate::host::rights;
+use crate::host::process::{Identity, has_ended};
+use crate::host::socket;
 use crate::host::state::{CgroupRecord, START, StateDir};
 use crate::sys::page::errno_of;
 use crate::sys::{bpf, process, terminal};
@@ -42,6 +42,9 @@ impl Walk<'_> {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
             }
             HostOp::RecordState {} => return self.record_state(step),
+            HostOp::OpenCgroup { path, below, .. } => self.open_cgroup(path, below),
+            HostOp::OpenInit { slot, .. } => self.open_init(slot),
+            HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
             HostOp::SendTerminal { path } => self.send_terminal(path),
             HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
@@ -68,7 +71,7 @@ impl Walk<'_> {
     fn send_terminal(&mut self, path: Text<'_>) -> nix::Result<()> {
         let master = self.terminal.take().ok_or(Errno::ENOTTY)?;
         let name = format!("/dev/pts/{}", terminal::number(master.as_fd())?);
-        rights::send(os(path), &name, master.as_fd())
+        socket::send(Path::new(os(path)), name.as_bytes(), master.as_fd())
     }
 
     /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.
@@ -105,6 +108,31 @@ impl Walk<'_> {
         }
         self.cgroup = Some(cgroup);
         Ok(())
+    }
+
+    /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
+    fn open_cgroup(&mut self, path: Text<'_>, below: Option<Text<'_>>) -> nix::Result<()> {
+        let cgroup = Cgroup::open(Path::new(os(path)))?;
+        self.may_evade = below.is_none();
+        self.cgroup = Some(match below {
+            None => cgroup,
+            Some(below) => cgroup.open_below(below.0)?,
+        });
+        Ok(())
+    }
+
+    fn open_init(&mut self, slot: Slot) -> nix::Result<()> {
+        let joined = self.joined.ok_or(Errno::ESRCH)?;
+        let pidfd = joined.pidfd.try_clone().map_err(errno_of)?;
+        self.fill(slot, pidfd)
+    }
+
+    fn check_init(&self, step: &Step<'_>) -> Result<()> {
+        match self.joined.map_or(Err(Errno::ESRCH), |joined| has_ended(&joined.pidfd)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(failure::failed(self.plan, step, "container not running")),
+            Err(errno) => Err(failure::refused(self.plan, step, errno)),
+        }
     }
 
     fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {

@@ -56,8 +56,16 @@ fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path
     };
     let program = Program::default();
     let stdio = Stdio::default();
-    let launching =
-        Launching { plan, acts: Acts::Run, program: &program, stdio: &stdio, state: Some(state), record, timed: true };
+    let launching = Launching {
+        plan,
+        acts: Acts::Run,
+        program: &program,
+        stdio: &stdio,
+        state: Some(state),
+        record,
+        joined: None,
+        timed: true,
+    };
     (walk(launching), root)
 }
 

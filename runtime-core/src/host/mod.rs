@@ -2,5 +2,5 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod process;
-pub(crate) mod rights;
+pub(crate) mod socket;
 pub(crate) mod state;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -42,6 +42,35 @@ impl Cgroup {
             made => made?,
         }
         Self::open(path)
+    }
+
+    /// A cgroup below this one, reached without a link and never from outside (openat2(2)).
+    pub(crate) fn open_below(&self, path: &std::ffi::CStr) -> nix::Result<Self> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
+        let how = OpenHow::new().flags(DIRECTORY).resolve(resolve);
+        openat2(&self.dir, path, how).map(|dir| Self { dir })
+    }
+
+    /// This cgroup, or the one below it, that a process is in.
+    pub(crate) fn home_of(&self, pid: u32) -> nix::Result<Option<Self>> {
+        if self.own_processes()?.contains(&pid) {
+            return self.dir.try_clone().map(|dir| Some(Self { dir })).map_err(errno_of);
+        }
+        for name in children(&self.dir)? {
+            let child = match openat(&self.dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
+                Err(Errno::ENOENT) => continue,
+                dir => Self { dir: dir? },
+            };
+            if let Some(home) = child.home_of(pid)? {
+                return Ok(Some(home));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The pids of the processes in it, without those below it.
+    fn own_processes(&self) -> nix::Result<Vec<u32>> {
+        Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
     /// The directory, for clone3 and bpf(2).

@@ -1,8 +1,8 @@
 //! A descriptor sent to a socket that the caller named, and never a wait without a bound.
 
-use std::ffi::OsStr;
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -22,15 +22,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// ENOTSOCK where `path` is something else, ETIMEDOUT where others wait in line there and nobody lets them in.
-pub(crate) fn send(path: &OsStr, payload: &str, fd: BorrowedFd<'_>) -> nix::Result<()> {
+pub(crate) fn send(path: &Path, payload: &[u8], fd: BorrowedFd<'_>) -> nix::Result<()> {
     let connection = connect_to(path)?;
-    let (payload, fds) = ([IoSlice::new(payload.as_bytes())], [fd.as_raw_fd()]);
+    let (payload, fds) = ([IoSlice::new(payload)], [fd.as_raw_fd()]);
     let rights = [ControlMessage::ScmRights(&fds)];
     in_time(|| sendmsg::<()>(connection.as_raw_fd(), &payload, &rights, MsgFlags::MSG_NOSIGNAL, None)).map(drop)
 }
 
 /// Through a descriptor of the socket's file, so that no path is too long for an address.
-fn connect_to(path: &OsStr) -> nix::Result<OwnedFd> {
+fn connect_to(path: &Path) -> nix::Result<OwnedFd> {
     let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
     if SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err(Errno::ENOTSOCK);
@@ -58,30 +58,37 @@ fn in_time<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
 mod tests {
     use std::io::Read;
     use std::os::fd::AsFd;
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
 
     use super::*;
 
     #[test]
     fn what_is_sent_arrives_however_long_the_path_is() {
         let directory = std::env::temp_dir().join(format!("planc-socket-{}", std::process::id()));
-        let long = directory.join("d".repeat(120));
+        let (short, long) = (directory.join("s"), directory.join("d".repeat(200)));
         std::fs::create_dir_all(&long).unwrap();
-        let short = directory.join("s");
+        // No longer one can be bound: it is moved.
         let listener = UnixListener::bind(&short).unwrap();
         std::fs::rename(&short, long.join("s")).unwrap();
-        let (read, write) = std::io::pipe().unwrap();
-        send(long.join("s").as_os_str(), "/dev/pts/7", write.as_fd()).unwrap();
-        drop((read, write));
-        let mut text = String::new();
-        listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "/dev/pts/7");
+        symlink(long.join("s"), directory.join("link")).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for path in [long.join("s"), directory.join("link")] {
+            send(&path, b"/dev/pts/7", file.as_fd()).unwrap();
+            let mut text = String::new();
+            listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "/dev/pts/7");
+        }
         drop(listener);
-        let file = std::fs::File::open(&directory).unwrap();
-        let refused = |path: &std::path::Path| send(path.as_os_str(), "x", file.as_fd()).unwrap_err();
-        assert_eq!(refused(&long.join("s")), Errno::ECONNREFUSED);
-        assert_eq!(refused(&long), Errno::ENOTSOCK);
-        assert_eq!(refused(&short), Errno::ENOENT);
+        let _datagram = UnixDatagram::bind(directory.join("d")).unwrap();
+        for (path, errno) in [
+            (long.join("s"), Errno::ECONNREFUSED),
+            (long, Errno::ENOTSOCK),
+            (short, Errno::ENOENT),
+            (directory.join("d"), Errno::EPROTOTYPE),
+        ] {
+            assert_eq!(send(&path, b"x", file.as_fd()), Err(errno), "{}", path.display());
+        }
         std::fs::remove_dir_all(directory).unwrap();
     }
 }
