@@ -15,6 +15,7 @@ use integration_tests::oracle::Snapshot;
 use integration_tests::process;
 use integration_tests::runtime::{Call, Running};
 use integration_tests::scene::{Container, Scene};
+use integration_tests::terminal::ConsoleSocket;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
@@ -32,6 +33,7 @@ integration_tests::tests! {
     of_run_with_a_pidfd_socket [Need::Failpoints],
     of_delete [Need::Failpoints],
     of_delete_of_a_spoilt_state [Need::Failpoints],
+    of_a_terminal [Need::Failpoints],
     of_an_exec [Need::Failpoints],
     of_an_exec_in_a_user_namespace [Need::Failpoints],
 }
@@ -78,6 +80,13 @@ fn of_hooks(scene: &Scene) {
     assert_eq!(fs::read_to_string(log).unwrap().lines().count(), wanted);
 }
 
+fn of_a_terminal(scene: &Scene) {
+    let socket = ConsoleSocket::listen(scene.path("console.sock"));
+    let mut bundle = scene.bundle();
+    bundle.set("/process/terminal", true);
+    sweep_with(scene, &bundle, &["--console-socket", socket.arg()], &scene.snapshot());
+}
+
 fn of_an_exec(scene: &Scene) {
     sweep_exec(scene, &mut scene.bundle());
 }
@@ -118,10 +127,14 @@ fn sweep(scene: &Scene, bundle: &Bundle) {
     sweep_from(scene, bundle, &scene.snapshot());
 }
 
-/// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
 fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
+    sweep_with(scene, bundle, &[], before);
+}
+
+/// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
+fn sweep_with(scene: &Scene, bundle: &Bundle, more: &[&str], before: &Snapshot) {
     let pid_file = scene.path("pid");
-    let options = ["--pid-file", pid_file.to_str().unwrap()];
+    let options = [&["--pid-file", pid_file.to_str().unwrap()], more].concat();
     let steps = steps_with(scene, bundle, &options);
     let of_start = steps.iter().position(|step| step["op"] == "AwaitStart").expect("no AwaitStart");
     let container = scene.container(bundle);
@@ -140,7 +153,7 @@ fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
         tried += 1;
     }
     assert_eq!(tried, steps.len(), "every step is tried");
-    container.create();
+    container.try_create(more).ok();
     container.delete();
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Launching<'a> {
 pub(crate) struct Launched {
     pub(crate) process: Process,
     pub(crate) record: Record,
+    /// The master of its terminal, where it has one that was sent to nobody.
+    pub(crate) terminal: Option<OwnedFd>,
     /// Each step's number, and how many nanoseconds it took.
     pub(crate) times: Vec<(u32, u64)>,
 }
@@ -69,6 +71,8 @@ pub(super) struct Walk<'a> {
     pub(super) slots: Vec<OwnedFd>,
     pub(super) page: Page,
     pub(super) init: Option<Init>,
+    /// The master of its terminal, since init gave it.
+    pub(super) terminal: Option<OwnedFd>,
     /// The file that init's pid was written to.
     pub(super) pid_file: Option<PathBuf>,
     /// When each host step began, by index; 0 where it is init's.
@@ -115,13 +119,14 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         slots: Vec::new(),
         page,
         init: None,
+        terminal: None,
         pid_file: None,
         begins,
     };
     match walk.perform() {
         Ok(process) => {
             let times = walk.times();
-            Ok(Launched { process, record: walk.record, times })
+            Ok(Launched { process, record: walk.record, terminal: walk.terminal, times })
         }
         Err(error) => Err(walk.undo(error)),
     }
@@ -187,7 +192,10 @@ impl Walk<'_> {
         super::failpoint::watch(self.page.recorder(), init.turn.as_fd());
         let (time, executes) = (std::mem::take(&mut init.hooks), init.executes);
         match init.turn.allow(time).and_then(|()| init.turn.receive()) {
-            Ok(Received::Turn(_)) if !executes => self.follow(),
+            Ok(Received::Turn(terminal)) if !executes => {
+                self.terminal = terminal.or(self.terminal.take());
+                self.follow()
+            }
             Ok(Received::End) if executes && executed(self.plan, &self.page) => self.follow(),
             Ok(_) => Err(self.diagnose()),
             Err(errno) => Err(self.overdue(errno)),

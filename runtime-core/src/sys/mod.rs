@@ -8,3 +8,4 @@ pub(crate) mod clone;
 pub(crate) mod mount;
 pub(crate) mod page;
 pub(crate) mod process;
+pub(crate) mod terminal;
