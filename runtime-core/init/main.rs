@@ -207,6 +207,8 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::FindHome { uid } => execute::find_home(uid),
         InitOp::OutliveRuntime {} => sys::set_parent_death_signal(0),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
+        InitOp::LeaveGroups {} => confine::leave_groups(),
+        InitOp::TryOomScore { score } => isolate::try_oom_score(score),
         InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
     }
 }

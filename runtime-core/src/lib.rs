@@ -17,7 +17,7 @@ mod state;
 mod sys;
 
 pub use bundle::Bundle;
-pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing};
+pub use compile::{Acts, CreateOptions, Invalid, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step, Timing};
 pub use error::{Error, ErrorKind, FailedStep, Result};
 pub use facts::{CgroupFacts, Facts};
 pub use id::Id;

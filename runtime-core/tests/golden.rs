@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
-use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, Timing, spec};
+use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Timing, spec};
 use serde::Deserialize;
 
 /// `launch.json`: what the caller asks for where it is not the default.
@@ -48,6 +48,7 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         pid_file: asked.pid_file,
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
+        rootless: Rootless::Auto,
     };
     let launch = Launch {
         id: &Id::new("golden").unwrap(),

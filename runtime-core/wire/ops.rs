@@ -65,7 +65,7 @@ ops! {
     6 ListenForStart { slot: Slot } => "listen for start as {slot}";
     /// vfork-clone, and execveat of the sealed init program.
     7 SpawnInit { spaces: Spaces, into_cgroup: bool } => "spawn init with {spaces} new namespaces";
-    /// user_namespaces(7); unprivileged hosts write one line of their own id, or call newuidmap and newgidmap.
+    /// user_namespaces(7); without privileges one line of the caller's own id. An empty list is not written.
     8 WriteIdMaps { uids: List<'a, IdMap>, gids: List<'a, IdMap>, deny_setgroups: bool }
         => "write {} uid and {} gid maps", uids.len(), gids.len();
     /// prlimit(2) from outside, for an init that lost the host's privileges to a user namespace.
@@ -74,6 +74,10 @@ ops! {
     10 RecordState {} => "record the state";
     /// Written under another name and renamed, without a newline.
     11 WritePidFile { path: Text<'a> } => "write the pid to {path}";
+    /// newuidmap(1): ids that the caller was given (subuid(5)).
+    24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
+    /// newgidmap(1): ids that the caller was given (subgid(5)).
+    25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
 }
 
 ops! {
@@ -182,6 +186,10 @@ ops! {
     46 AwaitStart { listener: Slot } => "wait for start";
     /// Everything but the turn socket is closed first, not only marked (CVE-2024-21626). `home`: which of `env` it replaces.
     47 Execute { args: List<'a, Text<'a>>, env: List<'a, Text<'a>>, home: Option<u16> } => "execute {}", Joined(args);
+    /// setgroups(2) with none. A joined user namespace may deny it for good (user_namespaces(7)); that is no error.
+    60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
+    /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
+    61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
 }
 
 /// A text without quotes: names that are words.

@@ -86,6 +86,19 @@ pub enum Timing {
     Steps,
 }
 
+/// Whether the caller is taken for one who may not do to this host what root may. Such a one goes without a cgroup
+/// where it may make none and none is needed, and without a lower oom_score_adj where that is denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// Where its effective uid is not 0, or it is in another user namespace than the first.
+    #[default]
+    Auto,
+    /// It is. Root of the host is not let off the cgroup even so: its containers need the device filter.
+    Yes,
+    /// It is not: what is not permitted is an error.
+    No,
+}
+
 /// What the caller asks for beside config.json.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
@@ -97,6 +110,8 @@ pub struct CreateOptions {
     pub keyring: Keyring,
     /// Whether the time of each step is kept.
     pub timing: Timing,
+    /// Whether the caller is taken for one who may not do what root may.
+    pub rootless: Rootless,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -147,11 +162,11 @@ impl<'a> Request<'a> {
         let linux = spec.linux().as_ref().ok_or_else(|| {
             Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
         })?;
+        let host_cgroups = cgroup::hierarchy(facts)?;
+        let cgroup = cgroup::path(linux, facts, host_cgroups, launch)?;
         check::supported(spec, process, linux)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
-        let host_cgroups = cgroup::hierarchy(facts)?;
-        let cgroup = cgroup::path(linux, host_cgroups, launch.id)?;
         let propagation = rootfs::propagation(linux)?;
         let state_dir = text::path_text("", launch.state_dir)?;
         Ok(Self {

@@ -1,5 +1,6 @@
 //! ROOM 4: ordinary Rust on the host, a good guest: it changes nothing of the process it runs in.
 
 pub(crate) mod cgroup;
+pub(crate) mod child;
 pub(crate) mod process;
 pub(crate) mod state;
