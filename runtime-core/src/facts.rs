@@ -70,6 +70,12 @@ impl Facts {
 }
 
 impl Facts {
+    /// Whether the caller is in the initial user namespace, which has the same inode on every kernel
+    /// (PROC_USER_INIT_INO).
+    pub fn in_initial_user_namespace() -> bool {
+        std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link == Path::new("user:[4026531837]"))
+    }
+
     /// The same host, as its root sees it.
     pub fn of_root(&self) -> Self {
         let all = u64::MAX >> (63 - u32::from(self.last_capability).min(63));
@@ -96,7 +102,7 @@ impl Facts {
             u64::from_str_radix(line.trim(), 16).ok()
         };
         let bounding = mask("CapBnd:").unwrap_or(0);
-        let initial_user_namespace = initial_user_namespace();
+        let initial_user_namespace = Self::in_initial_user_namespace();
         Ok(Self {
             kernel: kernel()?,
             euid: nix::unistd::geteuid().as_raw(),
@@ -168,9 +174,4 @@ fn kernel() -> Result<(u32, u32)> {
         (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
         _ => Err(failed(&format!("it is {release:?}"))),
     }
-}
-
-/// The initial user namespace has the same inode on every kernel (PROC_USER_INIT_INO).
-fn initial_user_namespace() -> bool {
-    std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link == Path::new("user:[4026531837]"))
 }

@@ -84,9 +84,11 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 12] = [
+const TERSE: [&str; 14] = [
     "SpawnInit",
     "WriteIdMaps",
+    "HaveUidsMapped",
+    "HaveGidsMapped",
     "StageTree",
     "AttachRootfs",
     "Mount",

@@ -17,11 +17,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
 use crate::planc::steps_with;
+use crate::rootless;
 
 integration_tests::tests! {
     of_the_default_bundle [Need::Failpoints],
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
+    of_a_rootless_container [Need::Failpoints],
 }
 
 fn of_the_default_bundle(scene: &Scene) {
@@ -49,13 +51,18 @@ fn of_joined_namespaces(scene: &Scene) {
     sandbox.delete_force();
 }
 
+/// What is written there belongs to the user, and the user kills and deletes.
+fn of_a_rootless_container(scene: &Scene) {
+    sweep(&rootless::by_user(scene), &rootless::bundle(scene));
+}
+
 fn sweep(scene: &Scene, bundle: &Bundle) {
     sweep_from(scene, bundle, &scene.snapshot());
 }
 
 /// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
 fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
-    let pid_file = scene.path("pid");
+    let pid_file = bundle.dir().join("pid");
     let options = ["--pid-file", pid_file.to_str().unwrap()];
     let steps = steps_with(scene, bundle, &options);
     let of_start = steps.iter().position(|step| step["op"] == "AwaitStart").expect("no AwaitStart");

@@ -11,6 +11,7 @@ mod namespaces;
 mod planc;
 mod process;
 mod rootfs;
+mod rootless;
 mod run;
 mod users;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         run::TESTS,
         namespaces::TESTS,
         users::TESTS,
+        rootless::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,

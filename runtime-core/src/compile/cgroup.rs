@@ -69,8 +69,11 @@ pub(super) fn path(
 /// A caller without permission for cgroups goes without one, where nothing in config.json needs it.
 fn without(linux: &Linux, facts: &Facts, host: &CgroupFacts, rootless: Rootless) -> Result<Option<CString>, Invalid> {
     if !facts.is_rootless(rootless) || facts.filters_devices() {
-        let mount = host.mount.display();
-        let why = format!("no cgroup can be made beside the caller's, {:?}: is {mount} read-only?", host.own);
+        let (own, mount) = (&host.own, host.mount.display());
+        let why = match facts.euid {
+            0 => format!("no cgroup can be made beside the caller's, {own:?}: is {mount} read-only?"),
+            uid => format!("no cgroup can be made beside the caller's, {own:?}: it is not delegated to uid {uid}"),
+        };
         return Err(Invalid::unsupported("", why));
     }
     let limit = linux.resources().as_ref().and_then(limit);
