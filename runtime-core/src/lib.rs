@@ -6,6 +6,7 @@ pub mod wire;
 
 mod bundle;
 pub mod compile;
+pub mod doctor;
 mod engine;
 mod error;
 mod facts;

@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod devices;
+mod doctor;
 mod input;
 mod killsweep;
 mod lifecycle;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         capabilities::TESTS,
         input::TESTS,
         planc::TESTS,
+        doctor::TESTS,
         killsweep::TESTS,
     ];
     integration_tests::harness::main(tests.concat())

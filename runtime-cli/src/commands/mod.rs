@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod demo;
+mod doctor;
 mod explain;
 mod kill;
 mod launch;
@@ -33,10 +34,11 @@ pub(crate) struct Command {
 }
 
 /// Every command, in the order of the usage.
-pub(crate) const COMMANDS: [&Command; 10] = [
+pub(crate) const COMMANDS: [&Command; 11] = [
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
+    &doctor::COMMAND,
     &explain::COMMAND,
     &kill::COMMAND,
     &list::COMMAND,

@@ -26,7 +26,7 @@ pub(super) fn hierarchy(facts: &Facts) -> Result<&CgroupFacts, Invalid> {
 
 impl Facts {
     /// Whether the caller is taken for one who may not do to this host what root may.
-    pub(super) fn is_rootless(&self, asked: Rootless) -> bool {
+    pub fn is_rootless(&self, asked: Rootless) -> bool {
         match asked {
             Rootless::Auto => self.euid != 0 || !self.initial_user_namespace,
             Rootless::Yes => true,

@@ -146,7 +146,7 @@ struct Request<'a> {
 }
 
 /// The oldest kernel that has all that a plan is made of: cgroup.kill, mount_setattr(2), openat2(2), clone3(2).
-const OLDEST_KERNEL: (u32, u32) = (5, 14);
+pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
 impl<'a> Request<'a> {
     fn read(spec: &'a Spec, facts: &'a Facts, launch: &'a Launch<'a>, plan: &mut Draft) -> Result<Self, Invalid> {

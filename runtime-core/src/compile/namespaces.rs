@@ -191,8 +191,8 @@ impl Namespaces {
 }
 
 impl Facts {
-    /// Whether the caller may do on this host what root may: mount, and write any id map.
-    pub(super) fn is_privileged(&self) -> bool {
+    /// Whether the caller may do in its user namespace what root may: mount, and write any id map.
+    pub fn is_privileged(&self) -> bool {
         const CAP_SETGID: u8 = 6;
         const CAP_SETUID: u8 = 7;
         const CAP_SYS_ADMIN: u8 = 21;

@@ -110,3 +110,66 @@ fn behind_streams(file: OwnedFd) -> nix::Result<OwnedFd> {
     let copy = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(libc::STDERR_FILENO + 1))?;
     Ok(crate::sys::process::own(&[copy]).unwrap_or(file))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> nix::Result<Ended> {
+        let script = CString::new(script).unwrap();
+        run(&find("sh").unwrap(), &[c"sh", c"-c", &script], &[c"GREETING=hello"], limit)
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn it_ends_as_it_says() {
+        let ended = sh("echo \"$GREETING\"; echo there >&2; exit 7", LONG).unwrap();
+        assert_eq!(ended.said, b"hello\nthere\n");
+        assert!(matches!(ended.status, Some(WaitStatus::Exited(_, 7))), "{ended:?}");
+    }
+
+    #[test]
+    fn it_inherits_nothing() {
+        // Not close-on-exec, as some programs' descriptors are.
+        let leak = nix::unistd::dup(File::open("/dev/null").unwrap()).unwrap();
+        let all = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap();
+        let ended = sh("echo /proc/self/fd/*; grep SigBlk /proc/self/status; env", LONG);
+        all.thread_set_mask().unwrap();
+        drop(leak);
+        let said = String::from_utf8(ended.unwrap().said).unwrap();
+        let descriptors = said.lines().next().unwrap();
+        assert!(
+            !descriptors.split(' ').any(|fd| fd.trim_start_matches("/proc/self/fd/").parse::<i32>().unwrap() > 3),
+            "{said}"
+        );
+        assert!(said.contains("SigBlk:\t0000000000000000"), "{said}");
+        assert!(!said.contains("PATH=/") || !said.contains("CARGO"), "{said}");
+    }
+
+    #[test]
+    fn it_is_killed_when_it_takes_too_long() {
+        let begin = Instant::now();
+        assert_eq!(sh("sleep 100", Duration::from_millis(100)), Err(Errno::ETIMEDOUT));
+        assert!(begin.elapsed() < LONG);
+    }
+
+    #[test]
+    fn what_it_leaves_behind_is_not_waited_for() {
+        let ended = sh("(sleep 3; echo late) & echo early", LONG).unwrap();
+        assert_eq!(ended.said, b"early\n");
+    }
+
+    #[test]
+    fn much_is_cut() {
+        let ended = sh("head -c 300000 /dev/zero", LONG).unwrap();
+        assert_eq!(ended.said.len(), SAID);
+        assert!(matches!(ended.status, Some(WaitStatus::Exited(_, 0))), "{ended:?}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found() {
+        assert_eq!(find("planc-no-such-program"), None);
+        assert_eq!(run(c"/nosuch/program", &[c"program"], &[], LONG), Err(Errno::ENOENT));
+    }
+}
