@@ -13,6 +13,7 @@ mod planc;
 mod process;
 mod rootfs;
 mod rootless;
+mod rootless_cgroups;
 mod run;
 mod users;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         namespaces::TESTS,
         users::TESTS,
         rootless::TESTS,
+        rootless_cgroups::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,

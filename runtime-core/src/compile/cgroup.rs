@@ -60,7 +60,9 @@ pub(super) fn path(
         _ => own.as_slice(),
     };
     let path: Vec<_> = parent.iter().copied().chain(names).collect();
-    if !host.delegated && !(host.delegated_below && path.len() > own.len() && path.starts_with(&own)) {
+    let is_below_own = path.len() > own.len() && path.starts_with(&own);
+    let is_permitted = host.delegated || (host.delegated_below && is_below_own);
+    if !is_permitted {
         return without(linux, facts, host, launch.options.rootless);
     }
     path_text(origin, Path::new(&format!("/{}", path.join("/")))).map(Some)
