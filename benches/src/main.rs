@@ -1,10 +1,12 @@
-//! Compares `run` of the default bundle with /bin/true: planc, runc, crun and the floor, interleaved in one run.
+//! Compares planc with runc, crun and the floor, command by command, interleaved in one run: `run` of the default bundle
+//! with /bin/true; `exec` of /bin/true, `state`, `ps` and `list` where containers run already.
 //!
 //! `PLANC` is planc's binary (default: beside this one), `FLOOR` the source of the floor (default:
-//! ../shared/perf/floor.c), `ROUNDS` how many rounds are counted (default 60). Only in lane native.
+//! ../shared/perf/floor.c), `ROUNDS` how many rounds of each race are counted (default 60). Only in lane native.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be made ends the program")]
 
 mod report;
+mod runtime;
 
 use std::env;
 use std::fs;
@@ -16,8 +18,13 @@ use std::time::{Duration, Instant};
 use integration_tests::bundle::Bundle;
 use integration_tests::lane::Lane;
 
+use crate::runtime::Runtime;
+
 /// Rounds that are not counted: page cache, cgroup and namespace caches fill.
 const WARM_UP: usize = 5;
+
+/// How many containers run while the commands that look at them are measured.
+const CONTAINERS: usize = 20;
 
 /// Who takes part: a name, and the command line of one launch.
 pub(crate) struct Contender {
@@ -42,6 +49,15 @@ impl Contender {
         let why = || String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         output.status.success().then_some(time).ok_or_else(|| format!("{}: {}", output.status, why()))
     }
+
+    /// Itself, where one launch succeeds; else a NOT RUN line.
+    fn able(self) -> Option<Self> {
+        let failure = self.launch().err();
+        if let Some(why) = &failure {
+            say(&format!("NOT RUN: {}: {why}", self.name));
+        }
+        failure.is_none().then_some(self)
+    }
 }
 
 fn main() -> ExitCode {
@@ -50,17 +66,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let dir = env::temp_dir().join(format!("planc-bench-{}", std::process::id()));
-    let mut contenders = contenders(&dir);
-    let failure = race(&mut contenders, rounds()).err();
+    let failed =
+        [race_of_run(&dir), race_among_containers(&dir)].into_iter().filter_map(Result::err).collect::<Vec<_>>();
     fs::remove_dir_all(&dir).unwrap();
-    say(&report::table(&contenders));
-    match failure {
-        Some(failure) => {
-            say(&format!("error: {failure}"));
-            ExitCode::FAILURE
-        }
-        None => ExitCode::SUCCESS,
-    }
+    failed.iter().for_each(|why| say(&format!("error: {why}")));
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn rounds() -> usize {
@@ -68,9 +78,9 @@ fn rounds() -> usize {
 }
 
 /// Launches each once a round, in an order that turns, so that nobody always comes behind the same one.
-fn race(contenders: &mut [Contender], rounds: usize) -> Result<(), String> {
+fn race(title: &str, mut contenders: Vec<Contender>) -> Result<(), String> {
     let count = contenders.len();
-    for round in 0..WARM_UP + rounds {
+    for round in 0..WARM_UP + rounds() {
         for place in 0..count {
             let contender = &mut contenders[(place + round) % count];
             let time = contender.launch().map_err(|why| format!("{} in round {round}: {why}", contender.name))?;
@@ -79,50 +89,60 @@ fn race(contenders: &mut [Contender], rounds: usize) -> Result<(), String> {
             }
         }
     }
+    say(&report::table(title, &contenders));
     Ok(())
 }
 
-/// Everybody who can launch the bundle here; a NOT RUN line for each of the others.
-fn contenders(dir: &Path) -> Vec<Contender> {
+fn planc() -> PathBuf {
+    let beside = env::current_exe().unwrap().with_file_name("planc");
+    env::var_os("PLANC").map_or(beside, PathBuf::from)
+}
+
+fn race_of_run(dir: &Path) -> Result<(), String> {
     let full = Bundle::new(dir.join("bundle"));
     full.write();
     let mut plain = Bundle::new(dir.join("plain"));
     plain.remove("/linux/resources").write();
-    let beside = env::current_exe().unwrap().with_file_name("planc");
-    let planc = env::var_os("PLANC").map_or(beside, PathBuf::from);
+    let run = |name: &str, path: &str, bundle: &Bundle| {
+        let runtime = Runtime::new(name, path, dir)?;
+        runtime.contender(&["run", "--bundle", bundle.arg(), &format!("bench-{}", std::process::id())]).able()
+    };
     let mut contenders = Vec::new();
     contenders.extend(floor(dir, &full).and_then(|program| {
         let rootfs = full.dir().join("rootfs");
-        able("floor", &[program.to_str().unwrap(), rootfs.to_str().unwrap()])
+        Contender::new("floor", &[program.to_str().unwrap(), rootfs.to_str().unwrap()]).able()
     }));
-    contenders.extend(runtime("planc", &planc, dir, &full));
-    contenders.extend(runtime("runc", Path::new("/usr/sbin/runc"), dir, &full));
+    contenders.extend(run("planc", planc().to_str().unwrap(), &full));
+    contenders.extend(run("runc", "/usr/sbin/runc", &full));
     // crun raises RLIMIT_MEMLOCK for its device filter, which a machine without CAP_SYS_RESOURCE denies.
-    let crun = runtime("crun", Path::new("/usr/bin/crun"), dir, &full);
-    contenders.extend(crun.or_else(|| runtime("crun, without device rules", Path::new("/usr/bin/crun"), dir, &plain)));
-    contenders
+    let crun = run("crun", "/usr/bin/crun", &full);
+    contenders.extend(crun.or_else(|| run("crun, without device rules", "/usr/bin/crun", &plain)));
+    race("run of /bin/true", contenders)
 }
 
-fn runtime(name: &str, path: &Path, dir: &Path, bundle: &Bundle) -> Option<Contender> {
-    if !path.is_file() {
-        say(&format!("NOT RUN: {name}: there is no {}", path.display()));
-        return None;
-    }
-    let root = dir.join(format!("root-{name}"));
-    let id = format!("bench-{}", std::process::id());
-    let words =
-        [path, Path::new("--root"), &root, Path::new("run"), Path::new("--bundle"), bundle.dir(), Path::new(&id)];
-    able(name, &words.map(|word| word.to_str().unwrap()))
-}
-
-/// Launches once, to see whether it can.
-fn able(name: &str, words: &[&str]) -> Option<Contender> {
-    let contender = Contender::new(name, words);
-    let failure = contender.launch().err();
-    if let Some(why) = &failure {
-        say(&format!("NOT RUN: {name}: {why}"));
-    }
-    failure.is_none().then_some(contender)
+/// The commands that look at a container, or join it.
+fn race_among_containers(dir: &Path) -> Result<(), String> {
+    let mut bundle = Bundle::new(dir.join("sleeper"));
+    bundle.remove("/linux/resources").sleep().write();
+    let all = [
+        ("planc", planc().to_str().unwrap().to_owned()),
+        ("runc", "/usr/sbin/runc".into()),
+        ("crun", "/usr/bin/crun".into()),
+    ];
+    let runtimes: Vec<Runtime> = all.iter().filter_map(|(name, path)| Runtime::new(name, path, dir)).collect();
+    let crowds: Vec<_> = runtimes.iter().filter_map(|runtime| runtime.crowd(&bundle, CONTAINERS)).collect();
+    let contest = |title: &str, words: &dyn Fn(&str) -> Vec<String>| {
+        let contenders = crowds.iter().filter_map(|crowd| {
+            let words = words(crowd.id());
+            crowd.runtime().contender(&words.iter().map(String::as_str).collect::<Vec<_>>()).able()
+        });
+        race(title, contenders.collect())
+    };
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    contest("exec of /bin/true", &|id| words(&["exec", id, "/bin/true"]))?;
+    contest("state", &|id| words(&["state", id]))?;
+    contest("ps --format json", &|id| words(&["ps", "--format", "json", id]))?;
+    contest(&format!("list of {CONTAINERS}"), &|_| words(&["list", "--format", "json"]))
 }
 
 /// Compiles the floor.

@@ -5,14 +5,14 @@ use std::time::Duration;
 use crate::Contender;
 
 /// One line for each contender, in milliseconds.
-pub(crate) fn table(contenders: &[Contender]) -> String {
+pub(crate) fn table(title: &str, contenders: &[Contender]) -> String {
     let median_of = |name: &str| {
         contenders.iter().find(|contender| contender.name == name).and_then(|contender| quantile(&contender.times, 50))
     };
     let (floor, runc) = (median_of("floor"), median_of("runc"));
     let mut text = format!(
         "{:<28}{:>8}{:>10}{:>10}{:>10}{:>9}{:>8}\n",
-        "run of /bin/true", "rounds", "p10 ms", "median", "p90 ms", "x floor", "x runc"
+        title, "rounds", "p10 ms", "median", "p90 ms", "x floor", "x runc"
     );
     for contender in contenders {
         let ms = |percent| quantile(&contender.times, percent).map_or_else(dash, |time| format!("{:.2}", millis(time)));
@@ -68,7 +68,7 @@ mod tests {
             let times = vec![Duration::from_millis(ms); 3];
             Contender { name: name.to_owned(), words: Vec::new(), times }
         };
-        let table = table(&[contender("floor", 2), contender("planc", 3), contender("runc", 12)]);
+        let table = table("race", &[contender("floor", 2), contender("planc", 3), contender("runc", 12)]);
         let planc = table.lines().find(|line| line.starts_with("planc")).unwrap();
         assert_eq!(
             planc.split_whitespace().collect::<Vec<_>>(),

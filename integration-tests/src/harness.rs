@@ -25,6 +25,8 @@ pub enum Need {
     Failpoints,
     /// A kernel with time namespaces.
     TimeNamespaces,
+    /// What only this lane has.
+    Lane(Lane),
     /// A runtime of at least this version of the runtime-spec.
     Spec(u32, u32),
     /// This file on the host.
@@ -129,6 +131,7 @@ impl Need {
                 let reason = format!("runtime-spec {major}.{minor}; the runtime is of {own_major}.{own_minor}");
                 ((own_major, own_minor) >= (major, minor), reason)
             }
+            Self::Lane(lane) => (Lane::current() == lane, format!("only lane {lane:?} has what it asks for")),
             Self::Path(path) => (exists(path), format!("the host has no {path}")),
         };
         (!holds).then_some(reason)

@@ -219,6 +219,17 @@ impl Container<'_> {
         done
     }
 
+    /// The call of `exec`: `command` in the container.
+    pub fn exec_call(&self, options: &[&str], command: &[&str]) -> Call {
+        self.scene.call(&[&["exec"], options, &[&self.id], command].concat())
+    }
+
+    /// `exec`, attached, to the command's end; which may fail.
+    #[track_caller]
+    pub fn exec(&self, options: &[&str], command: &[&str]) -> Done {
+        self.exec_call(options, command).done()
+    }
+
     /// `start`.
     #[track_caller]
     pub fn start(&self) {

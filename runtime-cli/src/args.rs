@@ -67,6 +67,11 @@ impl Given {
         self.flags.iter().rev().find(|(name, _)| *name == flag.name).map(|(_, value)| value.as_os_str())
     }
 
+    /// Every value of a flag that may be given again, in order.
+    pub(crate) fn values(&self, flag: &Flag) -> impl Iterator<Item = &OsStr> {
+        self.flags.iter().filter(|(name, _)| *name == flag.name).map(|(_, value)| value.as_os_str())
+    }
+
     /// The value of a flag as a path; an empty one is none, as engines pass it.
     pub(crate) fn path(&self, flag: &Flag) -> Option<PathBuf> {
         self.value(flag).filter(|value| !value.is_empty()).map(|value| Path::new(value).to_owned())
@@ -90,6 +95,8 @@ pub(crate) enum Until {
     End,
     /// The first word that is no flag ends them, and is taken.
     FirstWord,
+    /// The first word that is no flag ends them; it and all that come after it are taken.
+    Command,
 }
 
 /// The words of a command line, from left to right.
@@ -110,8 +117,10 @@ impl Words {
             match word {
                 Word::Plain(word) => {
                     given.words.push(word);
-                    if until == Until::FirstWord {
-                        break;
+                    match until {
+                        Until::End => {}
+                        Until::FirstWord => break,
+                        Until::Command => only_words = true,
                     }
                 }
                 Word::Flag(name, inline) => {
@@ -262,6 +271,18 @@ mod tests {
         assert!(first.is(&DETACH));
         assert_eq!(words(&first), ["run"]);
         assert_eq!(all.read(KNOWN, Until::End).unwrap().path(&BUNDLE), Some(PathBuf::from("/x")));
+    }
+
+    #[test]
+    fn a_command_keeps_its_own_flags() {
+        let given = Words::new(["-d", "id", "ls", "-b", "--", "-d"].map(OsString::from)).read(KNOWN, Until::Command);
+        let given = given.unwrap();
+        assert_eq!(words(&given), ["id", "ls", "-b", "--", "-d"]);
+        assert!(given.is(&DETACH) && given.value(&BUNDLE).is_none());
+        let given = Words::new(["-b=1", "-b", "2", "--", "id", "--"].map(OsString::from)).read(KNOWN, Until::Command);
+        let given = given.unwrap();
+        assert_eq!(words(&given), ["id", "--"]);
+        assert_eq!(given.values(&BUNDLE).collect::<Vec<_>>(), ["1", "2"]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     NoSuchCommand(String),
     /// Making a container failed; `verb` is the command that did, `advice` a line for a person.
     Launch { verb: &'static str, error: Error, advice: Option<String> },
+    /// A process could not be added to a container.
+    Exec(Error),
     /// Anything else failed.
     Runtime(Error),
 }
@@ -38,6 +40,7 @@ impl Failure {
             Self::Usage { why: Why::Flag(why) | Why::Count(why), .. } => why.clone(),
             Self::NoSuchCommand(name) => format!("No help topic for '{name}'"),
             Self::Launch { verb, error, .. } => format!("{program} {verb} failed: {error}"),
+            Self::Exec(error) => format!("exec failed: {error}"),
             Self::Runtime(error) => error.to_string(),
         }
     }
@@ -45,7 +48,7 @@ impl Failure {
     /// What a person at a terminal is told.
     pub(crate) fn page(&self, program: &str) -> String {
         let error = match self {
-            Self::Launch { error, .. } | Self::Runtime(error) => error,
+            Self::Launch { error, .. } | Self::Exec(error) | Self::Runtime(error) => error,
             Self::Usage { .. } | Self::NoSuchCommand(_) => return format!("error: {}\n", self.line(program)),
         };
         let mut page = format!("error: {}\n", error.message());
@@ -74,6 +77,8 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::NoSuchCommand(_) => 3,
+            // What `docker exec` and its like tell from a process's own status.
+            Self::Exec(_) => 255,
             Self::Usage { .. } | Self::Launch { .. } | Self::Runtime(_) => 1,
         }
     }

@@ -3,6 +3,7 @@
 mod args;
 mod attached;
 mod commands;
+mod descriptors;
 mod failure;
 mod globals;
 mod log;
@@ -55,7 +56,7 @@ fn perform(program: &Program, mut words: Words, log: &mut &Log) -> Outcome {
     *log = Log::open(given.path(&globals::LOG).as_deref(), globals::log_format(&given)?)?
         .install(given.is(&globals::DEBUG));
     let context = Context::new(program.clone(), &given)?;
-    let command = COMMANDS.into_iter().find(|command| command.name == name);
+    let command = COMMANDS.iter().copied().find(|command| command.name == name);
     command.ok_or(Failure::NoSuchCommand(name))?.perform(&context, &mut words)
 }
 
@@ -64,7 +65,7 @@ fn help(program: &Program, given: &args::Given) -> Outcome {
     let text = match given.word(0) {
         None => usage::of_all(program),
         Some(name) => {
-            let command = COMMANDS.into_iter().find(|command| command.name == name);
+            let command = COMMANDS.iter().copied().find(|command| command.name == name);
             usage::of(program, command.ok_or(Failure::NoSuchCommand(name))?)
         }
     };

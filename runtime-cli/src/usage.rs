@@ -21,8 +21,8 @@ pub(crate) fn of_all(program: &Program) -> String {
          VERSION:\n   {}\n\nCOMMANDS:\n",
         env!("CARGO_PKG_VERSION"),
     );
-    let commands = COMMANDS.map(|command| (command.name.to_owned(), command.about));
-    columns(&mut text, commands.into_iter().chain([("help".to_owned(), "show this text, or a command's")]));
+    let commands = COMMANDS.iter().map(|command| (command.name.to_owned(), command.about));
+    columns(&mut text, commands.chain([("help".to_owned(), "show this text, or a command's")]));
     text += "\nGLOBAL OPTIONS:\n";
     columns(&mut text, FLAGS.into_iter().map(spelling));
     text

@@ -56,7 +56,10 @@ fn help_is_on_stdout() {
         assert!(stdout.starts_with("NAME:\n   planc - Open Container Initiative runtime\n"), "{stdout}");
     }
     let all = planc(&[]);
-    for name in ["create", "start", "state", "kill", "delete", "run", "list", "spec", "explain", "demo"] {
+    for name in [
+        "create", "start", "state", "kill", "delete", "run", "list", "spec", "explain", "demo", "ps", "pause",
+        "resume", "features",
+    ] {
         assert!(text(&all.stdout).contains(&format!("\n   {name} ")), "{name}");
         for args in [&["help", name][..], &[name, "--help"], &[name, "-h"]] {
             let output = planc(args);
@@ -112,6 +115,9 @@ fn words_are_counted() {
         (&["create", "a", "b"], "planc: \"create\" requires exactly 1 argument(s)"),
         (&["list", "a"], "planc: \"list\" requires exactly 0 argument(s)"),
         (&["kill"], "planc: \"kill\" requires a minimum of 1 argument(s)"),
+        (&["ps"], "planc: \"ps\" requires a minimum of 1 argument(s)"),
+        (&["pause"], "planc: \"pause\" requires exactly 1 argument(s)"),
+        (&["features", "a"], "planc: \"features\" requires exactly 0 argument(s)"),
     ] {
         let output = Command::new(PLANC).arg0("planc").args(args).output().unwrap();
         fails(&output, 1, message);
@@ -124,6 +130,8 @@ fn bad_arguments() {
     fails(&planc(&["--root", "/", "list"]), 1, "option --root argument should not be set to /");
     fails(&planc(&["--log-format", "x", "list"]), 1, "invalid log-format: \"x\"");
     fails(&planc(&["list", "-f", "x"]), 1, "invalid format option");
+    fails(&planc(&["ps", "-f", "x", "id"]), 1, "invalid format option");
+    fails(&planc(&["pause", ""]), 1, "container id cannot be empty");
     fails(&planc(&["kill", "id", "FOO"]), 1, "unknown signal \"FOO\"");
     fails(&planc(&["state", ""]), 1, "container id cannot be empty");
     let long = "x".repeat(2000);
@@ -139,8 +147,6 @@ fn what_this_version_cannot_is_named() {
     for (args, flag) in [
         (&["--systemd-cgroup", "create", "id"][..], "--systemd-cgroup"),
         (&["create", "--console-socket", "/s", "id"], "--console-socket"),
-        (&["create", "--pidfd-socket=/s", "id"], "--pidfd-socket"),
-        (&["create", "-preserve-fds", "2", "id"], "--preserve-fds"),
     ] {
         fails(&planc(args), 1, &format!("planc create failed: {flag} is not supported by this version"));
     }
@@ -218,10 +224,21 @@ fn containers_that_do_not_exist() {
     let scratch = Scratch::new("missing");
     let root = scratch.join("root");
     let planc = |args: &[&str]| Command::new(PLANC).arg("--root").arg(&root).args(args).output().unwrap();
-    for args in [&["state", "id"][..], &["start", "id"], &["kill", "id"], &["kill", "-a", "id", "9"], &["delete", "id"]]
-    {
+    for args in [
+        &["state", "id"][..],
+        &["start", "id"],
+        &["kill", "id"],
+        &["kill", "-a", "id", "9"],
+        &["delete", "id"],
+        &["ps", "id", "-ef"],
+        &["pause", "id"],
+        &["resume", "id"],
+    ] {
         fails(&planc(args), 1, "container does not exist");
     }
+    // Most commands have no use for it, and engines pass it to all.
+    let systemd = Command::new(PLANC).arg("--systemd-cgroup").arg("--root").arg(&root).args(["ps", "id"]).output();
+    fails(&systemd.unwrap(), 1, "container does not exist");
     let forced = planc(&["delete", "--force", "id"]);
     assert!(forced.status.success() && forced.stderr.is_empty(), "{forced:?}");
 }

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use crate::paths::{Links, PATH_MAX, Spot};
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, O_DIRECTORY};
 use crate::wire::{Capabilities, List, Place, Slot, Text};
 use crate::{Init, execute};
 
@@ -57,18 +57,37 @@ pub(crate) fn set_capabilities(sets: &Capabilities) -> Result<(), Errno> {
     (0..64).filter(|capability| sets.ambient >> capability & 1 == 1).try_for_each(sys::raise_ambient)
 }
 
+/// Whether a working directory that is missing is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
 /// Never through a magic link: /proc/self/fd/N could lead out of the container (CVE-2024-21626).
-fn enter(init: &Init, path: &CStr) -> Result<(), Errno> {
+fn enter(init: &Init, path: &CStr, missing: Missing) -> Result<(), Errno> {
     let place = Place { base: Slot::ROOT, skip: 0, path: Text(path) };
-    let directory = Spot::of(init.slots, &place)?.directory(Links::Follow)?;
+    let spot = Spot::of(init.slots, &place)?;
+    let directory = match missing {
+        Missing::Make => spot.directory(Links::Follow)?,
+        Missing::Refuse => spot.find(Links::Follow, O_DIRECTORY)?,
+    };
     let entered = sys::fchdir(directory);
     sys::close(directory);
     entered
 }
 
-/// A directory only the user may enter (on NFS, or below a 0700 home) is tried again when init is that user.
 pub(crate) fn enter_directory(init: &mut Init, path: &CStr) -> Result<(), Errno> {
-    match enter(init, path) {
+    enter_or_later(init, path, Missing::Make)
+}
+
+pub(crate) fn change_directory(init: &mut Init, path: &CStr) -> Result<(), Errno> {
+    enter_or_later(init, path, Missing::Refuse)
+}
+
+/// A directory only the user may enter (on NFS, or below a 0700 home) is tried again when init is that user.
+fn enter_or_later(init: &mut Init, path: &CStr, missing: Missing) -> Result<(), Errno> {
+    match enter(init, path, missing) {
         Err(Errno::ACCES | Errno::PERM) => {
             init.outside = true;
             Ok(())
@@ -80,7 +99,7 @@ pub(crate) fn enter_directory(init: &mut Init, path: &CStr) -> Result<(), Errno>
 /// The kernel prefixes "(unreachable)" where the working directory is not below the root.
 pub(crate) fn verify_directory(init: &Init, path: &CStr) -> Result<(), Errno> {
     if init.outside {
-        enter(init, path)?;
+        enter(init, path, Missing::Refuse)?;
     }
     let mut buffer = [0; PATH_MAX];
     sys::getcwd(&mut buffer)?;

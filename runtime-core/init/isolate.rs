@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use crate::Init;
 use crate::sys::{self, AT_RECURSIVE, Errno, Fd, O_WRONLY};
+use crate::wire::{List, Slot};
 use crate::wire::page::{Recorder, SLOT_FDS};
 
 const SIGKILL: usize = 9;
@@ -30,6 +31,19 @@ pub(crate) fn close_others(init: &Init) -> Result<(), Errno> {
     let end = init.base + SLOT_FDS + init.recorder.slots.load(Ordering::Relaxed);
     sys::close_range(end, u32::MAX, 0)?;
     sys::close_range(init.base, end, CLOSE_RANGE_CLOEXEC)
+}
+
+/// Everything behind the page but the slots to keep: what is between two of them goes in one call.
+pub(crate) fn close_slots(init: &Init, keep: &List<'_, Slot>) -> Result<(), Errno> {
+    let mut from = init.base + SLOT_FDS;
+    loop {
+        let kept = keep.iter().filter_map(|slot| init.slots.get(slot).ok()).map(|fd| fd.0 as u32);
+        let Some(next) = kept.filter(|fd| *fd >= from).min() else { return sys::close_range(from, u32::MAX, 0) };
+        if next > from {
+            sys::close_range(from, next - 1, 0)?;
+        }
+        from = next + 1;
+    }
 }
 
 pub(crate) fn set_oom_score(score: i32) -> Result<(), Errno> {
@@ -79,6 +93,12 @@ pub(crate) fn refork(recorder: &Recorder) -> Result<(), Errno> {
     }
     // A parent's death signal is not inherited.
     sys::set_parent_death_signal(SIGKILL)
+}
+
+pub(crate) fn take_root(init: &Init) -> Result<(), Errno> {
+    let root = sys::openat2(Fd::CWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0, 0)?;
+    init.slots.set(Slot::ROOT, root);
+    Ok(())
 }
 
 /// The flag of the calls that change a whole tree.

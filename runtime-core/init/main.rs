@@ -23,7 +23,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 use sys::{Errno, Fd};
-use wire::page::{PAGE_FD, Recorder, SIZE, SLOT_FDS, TIMES};
+use wire::page::{PAGE_FD, Recorder, SIZE, SLOT_FDS, STOP_WHILE_HOSTED, TIMES};
 use wire::{Actor, InitOp, Slot, Steps, Text};
 
 /// What init carries from one step to a later one.
@@ -128,7 +128,7 @@ fn walk(init: &mut Init, plan: &'static [u8]) -> Errno {
         }
         init.recorder.at(index);
         note_time(init.recorder, index);
-        stop_here(init.recorder, index);
+        stop_here(init, index);
         let Some(op) = step.init() else { return Errno::INVAL };
         if let Err(errno) = perform(init, &op) {
             return errno;
@@ -148,11 +148,18 @@ fn note_time(recorder: &Recorder, index: u32) {
 }
 
 /// In builds with failpoints: hangs before the step that the host named.
-fn stop_here(recorder: &Recorder, index: u32) {
-    if cfg!(failpoints) && recorder.stop.load(Ordering::Relaxed) == index + 1 {
-        loop {
-            sys::pause();
-        }
+fn stop_here(init: &Init, index: u32) {
+    let stop = init.recorder.stop.load(Ordering::Relaxed);
+    if !cfg!(failpoints) || stop & !STOP_WHILE_HOSTED != index + 1 {
+        return;
+    }
+    if stop & STOP_WHILE_HOSTED != 0 {
+        // The host gives no turn while it waits for one: this is its end.
+        let _ = turn::await_host(init);
+        return;
+    }
+    loop {
+        sys::pause();
     }
 }
 
@@ -209,6 +216,10 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
         InitOp::LeaveGroups {} => confine::leave_groups(),
         InitOp::TryOomScore { score } => isolate::try_oom_score(score),
+        InitOp::CloseSlots { ref keep } => isolate::close_slots(init, keep),
+        InitOp::JoinAll { spaces, init: process } => sys::setns(init.slots.get(process)?, spaces.0),
+        InitOp::TakeRoot {} => isolate::take_root(init),
+        InitOp::ChangeDirectory { path } => confine::change_directory(init, path.0),
         InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
     }
 }

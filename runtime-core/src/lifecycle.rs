@@ -2,23 +2,29 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::bundle::Bundle;
-use crate::compile::{Acts, CreateOptions, Launch, LaunchPlan, Timing};
+use crate::compile::{Acts, CreateOptions, ExecOptions, Joining, Launch, LaunchPlan, Timing, WhenPaused};
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::Cgroup;
-use crate::host::process::wait_for_end;
-use crate::host::state::{self, Record, StateDir};
+use crate::host::record::{self, Found, Record};
+use crate::host::state::{self, StateDir};
 use crate::id::Id;
+use crate::spec;
 use crate::state::{State, Status, observe};
-use crate::sys::process::{pidfd_open, pidfd_send_signal, try_wait};
+use crate::sys::process::{pidfd_open, pidfd_send_signal, wait};
 
-/// The standard streams of a container. `None` is the caller's own.
+/// The descriptors of a container's program. `None` is the caller's own standard stream.
+///
+/// The program has these, and no others: whatever else the caller has open is closed before it is executed
+/// (runtime-spec runtime-linux.md#file-descriptors).
 #[derive(Debug, Default)]
 pub struct Stdio {
     /// Descriptor 0.
@@ -27,6 +33,8 @@ pub struct Stdio {
     pub stdout: Option<OwnedFd>,
     /// Descriptor 2.
     pub stderr: Option<OwnedFd>,
+    /// Descriptors 3, 4, … in this order. [`crate::inherited`] finds the caller's own.
+    pub others: Vec<OwnedFd>,
 }
 
 /// A signal by number (signal(7)).
@@ -38,7 +46,7 @@ pub struct Signal(pub i32);
 pub enum Target {
     /// The container's init.
     Init,
-    /// Every process in its cgroup.
+    /// Every process in its cgroup, and in those below it.
     All,
 }
 
@@ -69,6 +77,17 @@ impl Process {
         pidfd_send_signal(self.pidfd.as_fd(), signal.0).map_err(|errno| not_sent(signal, errno))
     }
 
+    /// Waits for its end; how it ended. Only its parent can, and only once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where it is no child of the calling process, or was waited for already.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        wait(&self.pidfd).map_err(|errno| match errno {
+            Errno::ECHILD => Error::new(ErrorKind::WrongStatus, "it is no child of this process, or was waited for"),
+            errno => Error::new(ErrorKind::Host, format!("cannot wait for it: {}", errno.desc())),
+        })
+    }
+
     /// The same process, by another descriptor.
     ///
     /// # Errors
@@ -88,8 +107,17 @@ fn not_sent(signal: Signal, errno: Errno) -> Error {
     }
 }
 
-/// How long a killed container may take to end.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// A process that joined a container ([`Container::exec`]).
+#[derive(Debug)]
+pub struct Joined {
+    /// The process.
+    pub process: Process,
+    /// What the caller should be told although it runs.
+    pub warnings: Vec<String>,
+}
+
+/// How long a container may take to freeze, and to thaw.
+const FREEZE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The containers below one state directory.
 #[derive(Clone, Debug)]
@@ -176,25 +204,45 @@ impl Runtime {
         let record = new_record(id, bundle);
         let timed = options.timing == Timing::Steps;
         let program = &self.program;
-        let launching = Launching { plan: &plan, acts, program, stdio, state: Some(state), record, timed };
+        let launching =
+            Launching { plan: &plan, acts, program, stdio, state: Some(state), record, joined: None, timed };
         let Launched { process, record, times } = engine::walk(launching)?;
-        Ok(Container { record, directory, process: Some(process), warnings: plan.warnings().to_vec(), times })
+        let (program, warnings) = (self.program.clone(), plan.warnings().to_vec());
+        Ok(Container { record, directory, program, process: Some(process), warnings, times, damage: None })
     }
 
-    /// The container with this id.
+    /// The container with this id. One that is being made, or that a killed create left half-made, is [`Status::Creating`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Host`] where its state cannot be read.
+    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Host`] where its state cannot be used: it is damaged, or
+    /// another version's.
     pub fn load(&self, id: &Id) -> Result<Container> {
-        Container::at(self.root.join(id.as_str()), id.as_str())
+        let container = self.container(id.as_str())?;
+        container.usable()?;
+        Ok(container)
     }
 
-    /// Every container, by id; one whose state cannot be read is in its place as an error. One that vanishes meanwhile
-    /// is left out.
+    fn container(&self, id: &str) -> Result<Container> {
+        let directory = self.root.join(id);
+        let (record, damage) = match state::read(&directory)? {
+            Found::Record(record) => (*record, None),
+            Found::Nothing => (unrecorded(&directory, id), None),
+            Found::Unusable { why, record } => {
+                let record = record.map_or_else(|| unrecorded(&directory, id), |record| *record);
+                // Its file may say anything; its directory's name is what it is found by.
+                (Record { id: id.to_owned(), ..record }, Some(why))
+            }
+        };
+        let program = self.program.clone();
+        Ok(Container { record, directory, program, process: None, warnings: Vec::new(), times: Vec::new(), damage })
+    }
+
+    /// Every container, by id; one whose state cannot be used is [`Status::Unknown`]. One that vanishes meanwhile is left
+    /// out.
     ///
     /// # Errors
     /// [`ErrorKind::Host`] where the state directory cannot be read; it is no error that there is none.
-    pub fn list(&self) -> Result<Vec<(String, Result<Container>)>> {
+    pub fn list(&self) -> Result<Vec<Container>> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Host, format!("cannot list {}: {error}", self.root.display()))
         };
@@ -210,38 +258,71 @@ impl Runtime {
             }
         }
         ids.sort_unstable();
-        let loaded = ids.into_iter().map(|id| (Container::at(self.root.join(&id), &id), id));
-        let gone = |error: &Error| error.kind() == ErrorKind::NotFound;
-        Ok(loaded.filter(|(found, _)| !found.as_ref().is_err_and(gone)).map(|(found, id)| (id, found)).collect())
+        let found = ids.into_iter().map(|id| self.container(&id));
+        found.filter(|found| !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)).collect()
     }
 
     /// Deletes a container, also one that a killed create left half-made (runtime-spec runtime.md#delete).
     ///
+    /// Of a container whose state cannot be used, a forced delete ends and removes what is surely its own: the cgroups
+    /// that are marked with it.
+    ///
     /// # Errors
     /// [`ErrorKind::NotFound`] unless forced, [`ErrorKind::WrongStatus`] where it runs and is not forced,
-    /// [`ErrorKind::Host`] where something of it cannot be removed: it can then be tried again.
+    /// [`ErrorKind::Host`] where its state cannot be used and it is not forced, or where something of it cannot be
+    /// removed: it can then be tried again.
     pub fn delete(&self, id: &Id, deletion: Deletion) -> Result<()> {
         let force = deletion == Deletion::Force;
         let state = match StateDir::open(&self.root, id) {
             Err(error) if force && error.kind() == ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };
-        let Some(record) = state.record()? else { return state.remove() };
+        engine::stage("locked");
+        let record = match state.record()? {
+            Found::Record(record) => record,
+            unusable => return delete_remains(id, unusable, state, deletion),
+        };
         let (status, init) = observe(&record, state.path())?;
         if !force && matches!(status, Status::Running | Status::Paused) {
             let why = format!("cannot delete container {id} that is not stopped: {}", status.name());
             return Err(Error::new(ErrorKind::WrongStatus, why));
         }
-        end(&record, init)?;
+        engine::end::end(&record, state.mark(), init)?;
         state.remove()
     }
+}
+
+/// Deletes a container that has no record, or one that cannot be used.
+fn delete_remains(id: &Id, found: Found, state: StateDir, deletion: Deletion) -> Result<()> {
+    let force = deletion == Deletion::Force;
+    if let Found::Unusable { why, .. } = &found
+        && !force
+    {
+        return Err(unusable(id.as_str(), why));
+    }
+    let cgroups = engine::end::marked_cgroups(state.mark())?;
+    if !cgroups.is_empty() && !force {
+        return Err(unusable(id.as_str(), "there is none, but the container has a cgroup"));
+    }
+    if let Found::Unusable { record: Some(record), .. } = found {
+        let (_, init) = observe(&record, state.path())?;
+        engine::end::end(&record, state.mark(), init)?;
+    }
+    engine::end::end_marked(&cgroups)?;
+    state.remove()
+}
+
+/// Why a container's state cannot be used, and what to do about it.
+fn unusable(id: &str, why: &str) -> Error {
+    let advice = "delete it with --force, which ends what is left of it";
+    Error::new(ErrorKind::Host, format!("cannot use the state of container {id}: {why}; {advice}"))
 }
 
 /// What is known of a container before it is made.
 fn new_record(id: &Id, bundle: &Bundle) -> Record {
     let annotations = bundle.spec().annotations().clone().unwrap_or_default();
     Record {
-        version: state::VERSION,
+        version: record::VERSION,
         id: id.as_str().to_owned(),
         oci_version: bundle.spec().version().clone(),
         bundle: bundle.path().to_owned(),
@@ -249,40 +330,18 @@ fn new_record(id: &Id, bundle: &Bundle) -> Record {
         annotations: annotations.into_iter().collect(),
         created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         owner: nix::unistd::geteuid().as_raw(),
+        own_pids: has_own_pids(bundle.spec()),
         cgroup: None,
         init: None,
     }
 }
 
-/// Ends what is left of a container, and removes its cgroup where that is its own.
-fn end(record: &Record, init: Option<Process>) -> Result<()> {
-    let failed = |what: &str, errno: Errno| Error::new(ErrorKind::Host, format!("cannot {what}: {}", errno.desc()));
-    if let Some(init) = init {
-        match pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(errno) => return Err(failed("kill the container's init", errno)),
-        }
-        if !wait_for_end(&init.pidfd, KILL_LIMIT).map_err(|errno| failed("wait for init", errno))? {
-            return Err(Error::new(ErrorKind::Host, "container init still running"));
-        }
-        try_wait(&init.pidfd);
-    } else if let Some(ended) = record.init.as_ref().and_then(|init| pidfd_open(init.pid).ok()) {
-        // A child of the caller's is a zombie until somebody waits for it; anybody else's is not this one's to wait for.
-        try_wait(&ended);
-    }
-    let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| cgroup.own) else { return Ok(()) };
-    let same = match (Cgroup::open(&cgroup.path).and_then(|found| found.inode()), cgroup.inode) {
-        (Err(Errno::ENOENT), _) => false,
-        (inode, known) => {
-            let inode = inode.map_err(|errno| failed("look at the cgroup", errno))?;
-            known.is_none_or(|known| known == inode)
-        }
-    };
-    if same {
-        Cgroup::destroy(&cgroup.path, KILL_LIMIT).map_err(|errno| failed("remove the cgroup", errno))
-    } else {
-        Ok(())
-    }
+/// Whether the container gets a pid namespace of its own, rather than one that it shares.
+fn has_own_pids(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let of_pids = |namespace: &&oci_spec::runtime::LinuxNamespace| namespace.typ() == LinuxNamespaceType::Pid;
+    let found = namespaces.into_iter().flatten().find(of_pids);
+    found.is_some_and(|found| found.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()))
 }
 
 /// A container that exists.
@@ -290,19 +349,30 @@ fn end(record: &Record, init: Option<Process>) -> Result<()> {
 pub struct Container {
     record: Record,
     directory: PathBuf,
+    program: Program,
     /// Init, where this process made it.
     process: Option<Process>,
     warnings: Vec<String>,
     times: Vec<(u32, u64)>,
+    /// Why its state cannot be used.
+    damage: Option<String>,
 }
 
 impl Container {
-    fn at(directory: PathBuf, id: &str) -> Result<Self> {
-        let Some(record) = state::read(&directory)? else {
-            let why = format!("container {id} is not fully made: its creator was stopped; delete it with force");
-            return Err(Error::new(ErrorKind::Host, why));
-        };
-        Ok(Self { record, directory, process: None, warnings: Vec::new(), times: Vec::new() })
+    /// Fails where the container's state cannot be used.
+    fn usable(&self) -> Result<()> {
+        self.damage.as_ref().map_or(Ok(()), |why| Err(unusable(self.id(), why)))
+    }
+
+    /// Its status and its init, now.
+    fn observed(&self) -> Result<(Status, Option<Process>)> {
+        self.usable()?;
+        observe(&self.record, &self.directory)
+    }
+
+    /// Its state directory, locked: nobody starts, pauses or deletes it meanwhile.
+    fn lock(&self) -> Result<StateDir> {
+        StateDir::open(self.directory.parent().unwrap_or(Path::new("/")), &Id::new(self.id())?)
     }
 
     /// Its id.
@@ -323,7 +393,7 @@ impl Container {
     /// # Errors
     /// As [`Self::state`].
     pub fn status(&self) -> Result<Status> {
-        Ok(observe(&self.record, &self.directory)?.0)
+        if self.damage.is_some() { Ok(Status::Unknown) } else { Ok(self.observed()?.0) }
     }
 
     /// Its init; `None` when stopped. Also of an init that ended, where this process made it and did not wait yet.
@@ -334,7 +404,20 @@ impl Container {
         if let Some(process) = &self.process {
             return process.try_clone().map(Some);
         }
-        Ok(observe(&self.record, &self.directory)?.1)
+        Ok(self.observed()?.1)
+    }
+
+    /// The pids of its processes, in its cgroup and in those below it; of a stopped container those that are left.
+    ///
+    /// They are numbers to be shown: by the time they are read, a pid can be another process's. To signal them all, see
+    /// [`Self::kill`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where it has no cgroup, [`ErrorKind::Host`] where that cannot be read.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        self.usable()?;
+        let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot read the cgroup: {}", errno.desc()));
+        self.cgroup("list its processes")?.map_or(Ok(Vec::new()), |cgroup| cgroup.processes()).map_err(failed)
     }
 
     /// Starts the user's program (runtime-spec runtime.md#start); returns when it was executed.
@@ -343,9 +426,8 @@ impl Container {
     /// [`ErrorKind::WrongStatus`] unless it is created, [`ErrorKind::Step`] with the step that failed: the container is
     /// stopped then.
     pub fn start(&self) -> Result<()> {
-        let root = self.directory.parent().unwrap_or(Path::new("/"));
-        let state = StateDir::open(root, &Id::new(self.id())?)?;
-        match observe(&self.record, &self.directory)?.0 {
+        let state = self.lock()?;
+        match self.observed()?.0 {
             Status::Created => engine::start::start(&state),
             Status::Running => wrong_status("cannot start an already running container"),
             Status::Stopped => wrong_status("cannot start a container that has stopped"),
@@ -353,18 +435,140 @@ impl Container {
         }
     }
 
-    /// Sends a signal (runtime-spec runtime.md#kill).
+    /// What config.json said when the container was made.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongStatus`] where it is stopped; not so for [`Target::All`], which then reaches what is left.
+    /// [`ErrorKind::Host`] where it cannot be read any more.
+    pub fn spec(&self) -> Result<Spec> {
+        state::config(&self.directory)
+    }
+
+    /// Starts one more process in the container; returns when the program was executed. It is a child of the calling
+    /// process, which has to wait for it ([`Process::pidfd`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where the container is stopped, or paused and the options do not say to wait;
+    /// [`ErrorKind::InvalidSpec`] with the place in config.json where `process` would be `/process`;
+    /// [`ErrorKind::Step`] with the step that failed. The container is as it was then.
+    pub fn exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions, stdio: &Stdio) -> Result<Joined> {
+        let init = self.init_to_join(options.when_paused)?;
+        let plan = &self.plan_of(process, options, &init)?;
+        let (program, record, joined) = (&self.program, self.record.clone(), Some(&init));
+        let launching = Launching { plan, acts: Acts::Run, program, stdio, state: None, record, joined, timed: false };
+        let Launched { process, .. } = engine::walk(launching)?;
+        Ok(Joined { process, warnings: plan.warnings().to_vec() })
+    }
+
+    /// Compiles what [`Self::exec`] would perform; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::exec`], but no step's.
+    pub fn plan_exec(&self, process: &oci_spec::runtime::Process, options: &ExecOptions) -> Result<LaunchPlan> {
+        self.plan_of(process, options, &self.init_to_join(options.when_paused)?)
+    }
+
+    /// The init of a container that more processes may join.
+    fn init_to_join(&self, when_paused: WhenPaused) -> Result<Process> {
+        match self.observed()? {
+            (Status::Paused, _) if when_paused == WhenPaused::Refuse => {
+                wrong_status("cannot exec in a paused container (use --ignore-paused to override)")
+            }
+            (_, Some(init)) => Ok(init),
+            (Status::Creating, None) => wrong_status("cannot exec in a container that is being made"),
+            (_, None) => wrong_status("cannot exec in a stopped container"),
+        }
+    }
+
+    fn plan_of(
+        &self,
+        process: &oci_spec::runtime::Process,
+        options: &ExecOptions,
+        init: &Process,
+    ) -> Result<LaunchPlan> {
+        let joining = Joining {
+            id: &Id::new(self.id())?,
+            bundle: &self.record.bundle,
+            state_dir: &self.directory,
+            process,
+            init: init.pid,
+            cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
+            options,
+        };
+        Ok(LaunchPlan::exec(&self.spec()?, &Facts::read()?, &joining)?)
+    }
+
+    /// Sends a signal (runtime-spec runtime.md#kill).
+    ///
+    /// SIGKILL ends the whole container: also the processes that are not in a pid namespace of its own, and those that
+    /// init left behind when it ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] where it is stopped, and none of its processes is left; not so for [`Target::All`],
+    /// which then reaches nothing.
     pub fn kill(&self, signal: Signal, target: Target) -> Result<()> {
-        let (_, init) = observe(&self.record, &self.directory)?;
-        match (target, &self.record.cgroup, init) {
-            (Target::All, Some(cgroup), _) => kill_all(&cgroup.path, signal).map_err(|errno| not_sent(signal, errno)),
+        let (_, init) = self.observed()?;
+        let failed = |errno| not_sent(signal, errno);
+        let cgroup = self.record.cgroup.as_ref().map_or(Ok(None), |cgroup| cgroup.open()).map_err(failed)?;
+        match (target, cgroup, init) {
+            (Target::All, Some(cgroup), _) => kill_all(&cgroup, signal).map_err(failed),
             (Target::All, None, None) => Ok(()),
+            (Target::Init, Some(cgroup), None) if signal.0 == libc::SIGKILL => {
+                let is_left = cgroup.is_populated().map_err(failed)?;
+                if is_left { cgroup.kill().map_err(failed) } else { wrong_status("container not running") }
+            }
+            (Target::Init, Some(cgroup), Some(init)) if signal.0 == libc::SIGKILL && !self.record.own_pids => {
+                // It may have left its cgroup.
+                init.kill(signal)?;
+                cgroup.kill().map_err(failed)
+            }
             (_, _, Some(init)) => init.kill(signal),
             (Target::Init, _, None) => wrong_status("container not running"),
         }
+    }
+
+    /// Freezes every process of the container, and returns when all are (cgroup v2, cgroup.freeze).
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] unless it is created or running; [`ErrorKind::Unsupported`] where it has no cgroup;
+    /// [`ErrorKind::Host`] where they do not freeze within 10 s: they go on then.
+    pub fn pause(&self) -> Result<()> {
+        let _state = self.lock()?;
+        if !matches!(self.observed()?.0, Status::Created | Status::Running) {
+            return wrong_status("container not running");
+        }
+        let Some(cgroup) = self.cgroup("pause it")? else { return wrong_status("container not running") };
+        cgroup.freeze(FREEZE_LIMIT).map_err(|errno| match errno {
+            Errno::ETIMEDOUT => Error::new(ErrorKind::Host, "cannot pause the container: not all of it froze in 10 s"),
+            errno => Error::new(ErrorKind::Host, format!("cannot pause the container: {}", errno.desc())),
+        })
+    }
+
+    /// Lets a paused container go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] unless it is paused, [`ErrorKind::Host`] where it cannot be thawed.
+    pub fn resume(&self) -> Result<()> {
+        let _state = self.lock()?;
+        if self.observed()?.0 != Status::Paused {
+            return wrong_status("container not paused");
+        }
+        let Some(cgroup) = self.cgroup("resume it")? else { return wrong_status("container not paused") };
+        cgroup.thaw(FREEZE_LIMIT).map_err(|errno| match errno {
+            Errno::EBUSY => {
+                Error::new(ErrorKind::Host, "cannot resume the container: a cgroup above its own is frozen")
+            }
+            errno => Error::new(ErrorKind::Host, format!("cannot resume the container: {}", errno.desc())),
+        })
+    }
+
+    /// Its cgroup; `None` where that is gone. `what` cannot be done where it never had one.
+    fn cgroup(&self, what: &str) -> Result<Option<Cgroup>> {
+        let Some(record) = &self.record.cgroup else {
+            let why = format!("cannot {what}: container {} has no cgroup", self.id());
+            return Err(Error::new(ErrorKind::Unsupported, why));
+        };
+        let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot open the cgroup: {}", errno.desc()));
+        record.open().map_err(failed)
     }
 
     /// What the caller should be told although the container was made ([`LaunchPlan::warnings`]); of a loaded one nothing.
@@ -378,12 +582,8 @@ impl Container {
     }
 }
 
-/// Signals every process of a cgroup; one that is gone has none.
-fn kill_all(path: &Path, signal: Signal) -> nix::Result<()> {
-    let cgroup = match Cgroup::open(path) {
-        Err(Errno::ENOENT) => return Ok(()),
-        opened => opened?,
-    };
+/// Signals every process of a cgroup.
+fn kill_all(cgroup: &Cgroup, signal: Signal) -> nix::Result<()> {
     if signal.0 == libc::SIGKILL {
         return cgroup.kill();
     }
@@ -394,6 +594,18 @@ fn kill_all(path: &Path, signal: Signal) -> nix::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is known of a container without a record: what its state directory tells.
+fn unrecorded(directory: &Path, id: &str) -> Record {
+    let (created, owner) = state::seen(directory).unwrap_or((SystemTime::UNIX_EPOCH, 0));
+    Record {
+        id: id.to_owned(),
+        oci_version: spec::VERSION.to_owned(),
+        created: humantime::format_rfc3339_nanos(created).to_string(),
+        owner,
+        ..Record::default()
+    }
 }
 
 fn wrong_status<T>(why: &str) -> Result<T> {

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::cgroup::Cgroup;
-use crate::host::state::{Record, START};
+use crate::host::record::Record;
+use crate::host::state::START;
 use crate::lifecycle::Process;
 
 /// A container's status. Observed, never stored.
@@ -25,6 +25,8 @@ pub enum Status {
     Paused,
     /// Init is gone.
     Stopped,
+    /// Its state cannot be used: it is damaged, or another version's. It can be deleted by force.
+    Unknown,
 }
 
 impl Status {
@@ -36,6 +38,7 @@ impl Status {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -70,7 +73,8 @@ pub struct State {
 impl State {
     /// The state of a container with this record, seen now.
     pub(crate) fn of(record: &Record, status: Status) -> Self {
-        let pid = record.init.as_ref().filter(|_| status != Status::Stopped).map_or(0, |init| init.pid);
+        let runs = !matches!(status, Status::Stopped | Status::Unknown);
+        let pid = record.init.as_ref().filter(|_| runs).map_or(0, |init| init.pid);
         let owner = nix::unistd::User::from_uid(record.owner.into()).ok().flatten();
         Self {
             oci_version: record.oci_version.clone(),
@@ -92,12 +96,11 @@ pub(crate) fn observe(record: &Record, directory: &std::path::Path) -> Result<(S
     let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot look for init: {}", errno.desc()));
     let Some(pidfd) = identity.find().map_err(failed)? else { return Ok((Status::Stopped, None)) };
     let process = Process { pid: identity.pid, pidfd };
-    let frozen = match &record.cgroup {
-        None => false,
-        Some(cgroup) => match Cgroup::open(&cgroup.path).and_then(|cgroup| cgroup.is_frozen()) {
-            Err(Errno::ENOENT) => false,
-            frozen => frozen.map_err(failed)?,
-        },
+    let cgroup = record.cgroup.as_ref().map_or(Ok(None), |cgroup| cgroup.open()).map_err(failed)?;
+    let frozen = match cgroup.map(|cgroup| cgroup.is_frozen()) {
+        // Gone since it was opened.
+        None | Some(Err(Errno::ENODEV)) => false,
+        Some(frozen) => frozen.map_err(failed)?,
     };
     let status = if frozen {
         Status::Paused

@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
-use runtime_core::{Acts, CreateOptions, Facts, Id, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Timing, spec};
+use runtime_core::{
+    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
+    Timing, spec,
+};
 use serde::Deserialize;
 
 /// `launch.json`: what the caller asks for where it is not the default.
@@ -18,6 +21,53 @@ struct Asked {
     no_new_keyring: bool,
     run: bool,
     pid_file: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
+    listen_fds: u32,
+}
+
+/// `exec.json`, in a folder of its own: a process that joins the container of another folder.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AskedExec {
+    /// The other folder.
+    of: String,
+    process: serde_json::Value,
+    cgroup: Option<PathBuf>,
+    below: Option<String>,
+    pid_file: Option<PathBuf>,
+}
+
+fn exec(name: &str) -> Option<AskedExec> {
+    let path = folder().join(name).join("exec.json");
+    path.exists().then(|| read(&path))
+}
+
+/// Compiles the plan of an exec.
+fn compile_exec(asked: &AskedExec) -> (Vec<String>, Result<LaunchPlan, String>) {
+    let folder = folder().join(&asked.of);
+    let (spec, _) = spec::parse(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let (process, warnings) = match spec::parse_process(asked.process.to_string().as_bytes()) {
+        Err(invalid) => return (vec![], Err(refusal(&invalid))),
+        Ok(parsed) => parsed,
+    };
+    let options =
+        ExecOptions { pid_file: asked.pid_file.clone(), cgroup: asked.below.clone(), ..ExecOptions::default() };
+    let joining = Joining {
+        id: &Id::new("golden").unwrap(),
+        bundle: Path::new("/bundle"),
+        state_dir: Path::new("/run/planc/golden"),
+        process: &process,
+        init: 4711,
+        cgroup: asked.cgroup.as_deref(),
+        options: &options,
+    };
+    let plan = LaunchPlan::exec(&spec, &read(&folder.join("facts.json")), &joining);
+    (warnings, plan.map_err(|invalid| refusal(&invalid)))
+}
+
+fn refusal(invalid: &Invalid) -> String {
+    let sort = if invalid.unsupported { "refused (unsupported)" } else { "refused" };
+    format!("{sort}: {invalid}\n")
 }
 
 fn folder() -> PathBuf {
@@ -37,6 +87,9 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
 
 /// Compiles the bundle `name`: the plan, or why there is none; the warnings before it.
 fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
+    if let Some(asked) = exec(name) {
+        return compile_exec(&asked);
+    }
     let folder = folder().join(name);
     let facts: Facts = read(&folder.join("facts.json"));
     let asked: Asked = match folder.join("launch.json") {
@@ -46,6 +99,8 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
     let options = CreateOptions {
         timing: Timing::None,
         pid_file: asked.pid_file,
+        pidfd_socket: asked.pidfd_socket,
+        listen_fds: asked.listen_fds,
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
         rootless: Rootless::Auto,
@@ -58,13 +113,11 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         acts: if asked.run { Acts::Run } else { Acts::Create },
     };
     let parsed = spec::parse(&fs::read(folder.join("config.json")).unwrap());
-    let refused = |invalid: runtime_core::Invalid| {
-        let sort = if invalid.unsupported { "refused (unsupported)" } else { "refused" };
-        Err(format!("{sort}: {invalid}\n"))
-    };
     match parsed {
-        Err(invalid) => (vec![], refused(invalid)),
-        Ok((spec, warnings)) => (warnings, LaunchPlan::create(&spec, &facts, &launch).or_else(refused)),
+        Err(invalid) => (vec![], Err(refusal(&invalid))),
+        Ok((spec, warnings)) => {
+            (warnings, LaunchPlan::create(&spec, &facts, &launch).map_err(|invalid| refusal(&invalid)))
+        }
     }
 }
 
@@ -84,7 +137,8 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 14] = [
+const TERSE: [&str; 15] = [
+    "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",
     "HaveUidsMapped",
@@ -148,7 +202,14 @@ fn every_golden_plan_keeps_the_rules() {
 #[test]
 fn every_step_names_a_place_that_config_json_has() {
     for name in names() {
-        let config: serde_json::Value = read(&folder().join(&name).join("config.json"));
+        let config: serde_json::Value = match exec(&name) {
+            None => read(&folder().join(&name).join("config.json")),
+            Some(AskedExec { of, process, .. }) => {
+                let mut config: serde_json::Value = read(&folder().join(of).join("config.json"));
+                config["process"] = process;
+                config
+            }
+        };
         for step in compile(&name).1.iter().flat_map(LaunchPlan::steps) {
             assert!(config.pointer(step.origin).is_some(), "{name}: {step}");
         }

@@ -83,6 +83,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
         HostOp::RecordState {},
         HostOp::WritePidFile { path: text },
+        HostOp::SendPidfd { socket: text },
     ]
 }
 

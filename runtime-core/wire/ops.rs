@@ -74,10 +74,19 @@ ops! {
     10 RecordState {} => "record the state";
     /// Written under another name and renamed, without a newline.
     11 WritePidFile { path: Text<'a> } => "write the pid to {path}";
+    /// The container's, for a process that joins it. `below` is resolved inside of it, never out of it. Where the kernel
+    /// takes no process in a cgroup with controlled children, and none below was asked for, it is that of `init`.
+    12 OpenCgroup { path: Text<'a>, below: Option<Text<'a>>, init: u32 } => "open the cgroup {path}{}", Below(below);
+    /// By the pidfd through which it was seen to be the container's init.
+    13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
+    /// The last word of the host before a process that joins becomes the program: without it the process ends.
+    14 CheckInit {} => "check that the container still runs";
     /// newuidmap(1): ids that the caller was given (subuid(5)).
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
     25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
+    /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
+    28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
 }
 
 ops! {
@@ -186,10 +195,27 @@ ops! {
     46 AwaitStart { listener: Slot } => "wait for start";
     /// Everything but the turn socket is closed first, not only marked (CVE-2024-21626). `home`: which of `env` it replaces.
     47 Execute { args: List<'a, Text<'a>>, env: List<'a, Text<'a>>, home: Option<u16> } => "execute {}", Joined(args);
+    /// One setns(2) with a pidfd: the namespaces of the container's init, all at once.
+    48 JoinAll { spaces: Spaces, init: Slot } => "join the {spaces} namespaces of the process in {init}";
+    /// The root of the mount namespace that was joined becomes the directory from which every later path is resolved.
+    49 TakeRoot {} => "take the root of the joined mount namespace";
+    /// As `EnterDirectory`, and nothing is made.
+    50 ChangeDirectory { path: Text<'a> } => "enter {path}";
+    /// A container that waits for start holds no directory and no mount.
+    51 CloseSlots { keep: List<'a, Slot> } => "close every slot but {}", Joined(keep);
     /// setgroups(2) with none. A joined user namespace may deny it for good (user_namespaces(7)); that is no error.
     60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
     /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
     61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
+}
+
+/// A cgroup below another one.
+struct Below<'a>(&'a Option<Text<'a>>);
+
+impl fmt::Display for Below<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |path| write!(f, ", and {path} below it"))
+    }
 }
 
 /// A text without quotes: names that are words.

@@ -18,6 +18,9 @@ pub const PAGE_FD: u32 = 1;
 /// See [`PAGE_FD`].
 pub const SLOT_FDS: u32 = 2;
 
+/// See [`Recorder::stop`].
+pub const STOP_WHILE_HOSTED: u32 = 1 << 31;
+
 /// The shared page. The host fills the first group before init is born; init writes the second.
 #[repr(C)]
 pub struct Recorder {
@@ -29,7 +32,8 @@ pub struct Recorder {
     pub first: AtomicU32,
     /// Whether init is to note the time at which each of its steps began.
     pub timed: AtomicU32,
-    /// In builds with failpoints: the step before which init stops, plus 1.
+    /// In builds with failpoints: the step before which init stops, plus 1; with [`STOP_WHILE_HOSTED`], until the host is
+    /// gone.
     pub stop: AtomicU32,
 
     /// The step init is at, plus 1.

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod embed;
 mod fuzz;
 mod lane;
 mod packages;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::embed;
 use crate::lane::Lane;
 use crate::packages;
 use crate::run::{self, Built, Result, bounded, build, cargo, root, split_at_dashes};
@@ -13,7 +14,7 @@ const HOST_MINUTES: u32 = 20;
 const LANE_MINUTES: u32 = 20;
 
 /// Tests of the crate, whatever runtime is judged.
-const TESTS_OF_THE_CRATE: &[&str] = &["guest_manners"];
+const TESTS_OF_THE_CRATE: &[&str] = &["guest_manners", "embed"];
 
 struct Options<'a> {
     lanes: &'static [Lane],
@@ -27,6 +28,8 @@ struct Options<'a> {
 struct Subject {
     runtime: PathBuf,
     failpoints: Option<PathBuf>,
+    /// Folders of programs that embed the crate.
+    embedders: Vec<PathBuf>,
     tests: Vec<Built>,
 }
 
@@ -100,8 +103,13 @@ fn subject(options: &Options<'_>) -> Result<Subject> {
         return Err("the package integration-tests has no tests".to_owned());
     }
     match &options.runtime {
-        Some(runtime) => Ok(Subject { runtime: runtime.clone(), failpoints: None, tests }),
-        None => Ok(Subject { runtime: run::release_planc()?, failpoints: Some(planc_with_failpoints()?), tests }),
+        Some(runtime) => Ok(Subject { runtime: runtime.clone(), failpoints: None, embedders: Vec::new(), tests }),
+        None => Ok(Subject {
+            runtime: run::release_planc()?,
+            failpoints: Some(planc_with_failpoints()?),
+            embedders: embed::build()?,
+            tests,
+        }),
     }
 }
 
@@ -133,6 +141,8 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
         .arg("--")
         .args(passed);
     command.env("RUNTIME", &subject.runtime).env("LANE_TIMEOUT", (LANE_MINUTES * 60).to_string());
+    let embedders = std::env::join_paths(&subject.embedders).map_err(|why| why.to_string())?;
+    command.env("EMBED_PROGRAMS", embedders);
     command.current_dir(root().join("integration-tests"));
     match &subject.failpoints {
         Some(path) => command.env("PLANC_FAILPOINTS", path),

@@ -14,6 +14,9 @@ integration_tests::tests! {
     refuses_a_missing_id,
     refuses_an_unknown_command,
     refuses_an_unknown_flag,
+    takes_relative_paths,
+    refuses_an_unknown_format,
+    delete_force_of_nothing_is_silent,
     refuses_a_bundle_without_config,
     refuses_a_missing_bundle,
     refuses_a_missing_rootfs,
@@ -65,12 +68,42 @@ fn refuses_an_id_of_2000_bytes(scene: &Scene) {
 }
 
 fn refuses_a_missing_id(scene: &Scene) {
-    for command in ["create", "start", "state", "kill", "delete"] {
+    for command in ["create", "run", "start", "state", "kill", "delete", "ps", "pause", "resume"] {
         let done = scene.rt(&[command]);
         assert_ne!(done.code(), 0, "{done}");
         done.says(command).says("requires");
     }
     scene.rt(&["state", "one", "two"]).fails();
+}
+
+/// `--bundle` and `--pid-file` from the working directory, which may be gone when they are used.
+fn takes_relative_paths(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.sleep().write();
+    let name = bundle.dir().file_name().unwrap().to_str().unwrap();
+    for command in [&["create"][..], &["run", "-d"]] {
+        let id = scene.id();
+        let args = [command, &["--bundle", name, "--pid-file", "pids/pid", &id]].concat();
+        fs::create_dir_all(scene.path("pids")).unwrap();
+        scene.call(&args).dir(&scene.path("")).done().ok();
+        let state = scene.rt(&["state", &id]).json();
+        assert_eq!(state["bundle"], Value::from(bundle.arg()));
+        assert_eq!(fs::read_to_string(scene.path("pids/pid")).unwrap(), state["pid"].to_string());
+        scene.rt(&["delete", "--force", &id]).ok();
+        fs::remove_dir_all(scene.path("pids")).unwrap();
+    }
+}
+
+fn refuses_an_unknown_format(scene: &Scene) {
+    for format in ["yaml", "JSON", ""] {
+        scene.rt(&["list", "--format", format]).fails().says("invalid format option");
+    }
+}
+
+fn delete_force_of_nothing_is_silent(scene: &Scene) {
+    let done = scene.rt(&["delete", "--force", "nosuch"]);
+    assert_eq!((done.ok().stdout.as_str(), done.stderr.as_str()), ("", ""));
+    scene.rt(&["delete", "nosuch"]).fails().says("does not exist");
 }
 
 fn refuses_an_unknown_command(scene: &Scene) {

@@ -2,19 +2,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
 mod capabilities;
+mod descriptors;
 mod devices;
 mod doctor;
+mod exec;
+mod exec_security;
+mod features;
 mod input;
 mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod pause;
 mod planc;
 mod process;
+mod ps;
 mod rootfs;
 mod rootless;
 mod rootless_cgroups;
 mod run;
+mod state;
 mod users;
 
 use std::process::ExitCode;
@@ -23,6 +30,9 @@ fn main() -> ExitCode {
     let tests = [
         lifecycle::TESTS,
         run::TESTS,
+        state::TESTS,
+        ps::TESTS,
+        pause::TESTS,
         namespaces::TESTS,
         users::TESTS,
         rootless::TESTS,
@@ -31,8 +41,12 @@ fn main() -> ExitCode {
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        descriptors::TESTS,
         capabilities::TESTS,
+        exec::TESTS,
+        exec_security::TESTS,
         input::TESTS,
+        features::TESTS,
         planc::TESTS,
         doctor::TESTS,
         killsweep::TESTS,

@@ -1,9 +1,10 @@
 //! `planc create`: makes a container up to status *created*.
 
-use runtime_core::{Error, Stdio};
+use runtime_core::Error;
 
 use super::{Command, launch};
 use crate::args::{Flag, Given};
+use crate::descriptors::PRESERVE_FDS;
 use crate::failure::Outcome;
 use crate::globals::Context;
 
@@ -21,7 +22,7 @@ pub(super) const COMMAND: Command = Command {
         &launch::PID_FILE,
         &launch::NO_PIVOT,
         &launch::NO_NEW_KEYRING,
-        &launch::PRESERVE_FDS,
+        &PRESERVE_FDS,
         &DETACH,
     ],
     perform,
@@ -33,11 +34,11 @@ fn perform(context: &Context, given: &Given) -> Outcome {
 }
 
 fn create(context: &Context, given: &Given) -> Result<(), Error> {
-    let options = launch::options(context, given)?;
+    let (options, stdio) = launch::options_and_stdio(context, given)?;
     let id = super::id(given)?;
     let bundle = launch::bundle(given)?;
     launch::warn(bundle.warnings());
-    let container = context.runtime.create(&id, &bundle, &options, Stdio::default())?;
+    let container = context.runtime.create(&id, &bundle, &options, stdio)?;
     launch::warn(container.warnings());
     Ok(())
 }

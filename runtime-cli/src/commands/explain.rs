@@ -1,12 +1,15 @@
 //! `planc explain`: tells every step that create or run would perform, and performs none. It needs no privilege.
 
+use std::path::Path;
+
 use runtime_core::wire::Op;
-use runtime_core::{Acts, Bundle, Error, ErrorKind, Id, LaunchPlan, Step};
+use runtime_core::{Acts, Container, CreateOptions, Error, ErrorKind, ExecOptions, Id, LaunchPlan, Step};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Command, launch};
+use super::{Command, exec, launch};
 use crate::args::{Flag, Given};
+use crate::descriptors::PRESERVE_FDS;
 use crate::failure::Outcome;
 use crate::globals::Context;
 use crate::output;
@@ -27,10 +30,11 @@ pub(super) const COMMAND: Command = Command {
         &launch::PID_FILE,
         &launch::NO_PIVOT,
         &launch::NO_NEW_KEYRING,
-        &launch::PRESERVE_FDS,
+        &PRESERVE_FDS,
         &JSON,
         &STEP,
         &RUN,
+        &exec::PROCESS,
     ],
     perform,
 };
@@ -38,12 +42,13 @@ pub(super) const COMMAND: Command = Command {
 fn perform(context: &Context, given: &Given) -> Outcome {
     let options = launch::options(context, given)?;
     let id = Id::new(given.word(0).as_deref().unwrap_or("explained"))?;
-    let bundle = launch::bundle(given)?;
-    let acts = if given.is(&RUN) { Acts::Run } else { Acts::Create };
-    let plan = context.runtime.explain(&id, &bundle, &options, acts)?;
-    let warnings = bundle.warnings().iter().chain(plan.warnings());
+    let Explained { plan, warnings, config } = match given.path(&exec::PROCESS) {
+        Some(path) => exec(&super::container(context, given)?, &path, options)?,
+        None => launch(context, given, &id, &options)?,
+    };
+    let warnings = warnings.iter().chain(plan.warnings());
     let text = if let Some(number) = given.number(&STEP) {
-        detail(&plan, number, &bundle)?
+        detail(&plan, number, &config)?
     } else if given.is(&JSON) {
         super::pretty(&Explanation { steps: plan.steps().map(Line::of).collect(), warnings: warnings.collect() })?
     } else {
@@ -52,6 +57,32 @@ fn perform(context: &Context, given: &Given) -> Outcome {
     };
     output::print(&text)?;
     Ok(0)
+}
+
+/// What is explained.
+struct Explained {
+    plan: LaunchPlan,
+    warnings: Vec<String>,
+    /// What config.json itself says: the loaded form no longer tells what was given and what is a default.
+    config: Option<Value>,
+}
+
+fn launch(context: &Context, given: &Given, id: &Id, options: &CreateOptions) -> Result<Explained, Error> {
+    let bundle = launch::bundle(given)?;
+    let acts = if given.is(&RUN) { Acts::Run } else { Acts::Create };
+    let plan = context.runtime.explain(id, &bundle, options, acts)?;
+    let text = std::fs::read(bundle.path().join("config.json")).ok();
+    let config = text.and_then(|text| serde_json::from_slice(&text).ok());
+    Ok(Explained { plan, warnings: bundle.warnings().to_vec(), config })
+}
+
+/// The plan of an exec, where the process is described by a file.
+fn exec(container: &Container, path: &Path, options: CreateOptions) -> Result<Explained, Error> {
+    let process = exec::from_file(path)?;
+    let options = ExecOptions { pid_file: options.pid_file, ..ExecOptions::default() };
+    let plan = container.plan_exec(&process, &options)?;
+    let config = serde_json::to_value(&process).ok().map(|process| serde_json::json!({ "process": process }));
+    Ok(Explained { plan, warnings: Vec::new(), config })
 }
 
 /// A plan as `--json` prints it.
@@ -83,7 +114,7 @@ impl<'a> Line<'a> {
 }
 
 /// One step, its fields, and what config.json has at its origin.
-fn detail(plan: &LaunchPlan, number: u32, bundle: &Bundle) -> Result<String, Error> {
+fn detail(plan: &LaunchPlan, number: u32, config: &Option<Value>) -> Result<String, Error> {
     let none = || Error::new(ErrorKind::NotFound, format!("there is no step {number}: the plan has {}", plan.len()));
     let step = plan.steps().find(|step| step.number == number).ok_or_else(none)?;
     let (place, fields) = match &step.op {
@@ -93,14 +124,8 @@ fn detail(plan: &LaunchPlan, number: u32, bundle: &Bundle) -> Result<String, Err
     let mut text = format!("step {number} of {}, {place}\n{}\n\n{fields}\n", plan.len(), step.sentence());
     if !step.origin.is_empty() {
         text += &format!("\nconfig.json {}\n", step.origin);
-        text +=
-            &value(bundle, step.origin).map_or_else(|| Ok("not given\n".to_owned()), |value| super::pretty(&value))?;
+        let value = config.as_ref().and_then(|config| config.pointer(step.origin));
+        text += &value.map_or_else(|| Ok("not given\n".to_owned()), super::pretty)?;
     }
     Ok(text)
-}
-
-/// What config.json itself says at `pointer`: the loaded form no longer tells what was given and what is a default.
-fn value(bundle: &Bundle, pointer: &str) -> Option<Value> {
-    let text = std::fs::read(bundle.path().join("config.json")).ok()?;
-    serde_json::from_slice::<Value>(&text).ok()?.pointer(pointer).cloned()
 }

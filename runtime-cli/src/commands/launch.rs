@@ -1,8 +1,9 @@
 //! What create, run and explain have in common: the flags that say how a container is made.
 
-use runtime_core::{Bundle, CreateOptions, Error, ErrorKind, Keyring, RootSwitch};
+use runtime_core::{Bundle, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
 
 use crate::args::{Flag, Given};
+use crate::descriptors::Passed;
 use crate::failure::{Failure, unsupported};
 use crate::globals::{Context, absolute};
 
@@ -11,39 +12,38 @@ pub(super) const BUNDLE: Flag = Flag::value("bundle", "the bundle's directory (d
 /// Where a terminal's master would be sent.
 pub(super) const CONSOLE_SOCKET: Flag =
     Flag::value("console-socket", "send the terminal's master to this socket (not supported by this version)");
-/// Where init's pidfd would be sent.
-pub(super) const PIDFD_SOCKET: Flag =
-    Flag::value("pidfd-socket", "send init's pidfd to this socket (not supported by this version)");
+/// Where init's pidfd is sent.
+pub(super) const PIDFD_SOCKET: Flag = Flag::value("pidfd-socket", "send the process's pidfd to this AF_UNIX socket");
 /// Where init's pid is written.
 pub(super) const PID_FILE: Flag = Flag::value("pid-file", "write init's pid to this file");
 /// For hosts whose root cannot be pivoted.
 pub(super) const NO_PIVOT: Flag = Flag::switch("no-pivot", "do not use pivot_root: for a root on an initramfs");
 /// Whether the caller's session keyring stays.
 pub(super) const NO_NEW_KEYRING: Flag = Flag::switch("no-new-keyring", "keep the caller's session keyring");
-/// How many descriptors the container would inherit beside the standard ones.
-pub(super) const PRESERVE_FDS: Flag =
-    Flag::number("preserve-fds", "give the container N more descriptors (only 0 is supported by this version)");
 
 /// What the flags ask for; what this version cannot do is an error.
 pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions, Error> {
     if context.systemd_cgroup {
         return Err(unsupported("--systemd-cgroup"));
     }
-    for flag in [&CONSOLE_SOCKET, &PIDFD_SOCKET] {
-        if given.path(flag).is_some() {
-            return Err(unsupported(&format!("--{}", flag.name)));
-        }
-    }
-    if given.number(&PRESERVE_FDS).is_some_and(|count| count > 0) {
-        return Err(unsupported("--preserve-fds"));
+    if given.path(&CONSOLE_SOCKET).is_some() {
+        return Err(unsupported(&format!("--{}", CONSOLE_SOCKET.name)));
     }
     Ok(CreateOptions {
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
+        pidfd_socket: given.path(&PIDFD_SOCKET).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
         rootless: context.rootless,
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
         ..CreateOptions::default()
     })
+}
+
+/// As [`options`], with the caller's descriptors that its program is to have.
+pub(super) fn options_and_stdio(context: &Context, given: &Given) -> Result<(CreateOptions, Stdio), Error> {
+    let options = options(context, given)?;
+    let Passed { fds, listen } = Passed::on(given)?;
+    Ok((CreateOptions { listen_fds: listen, ..options }, Stdio { others: fds, ..Stdio::default() }))
 }
 
 /// The bundle that the flags name.

@@ -1,6 +1,6 @@
 //! `planc list`: prints the containers below `--root`.
 
-use runtime_core::State;
+use runtime_core::{Container, State};
 
 use super::Command;
 use crate::args::{Flag, Given};
@@ -24,13 +24,8 @@ fn perform(context: &Context, given: &Given) -> Outcome {
     if format != "table" && format != "json" {
         return Err(invalid("invalid format option").into());
     }
-    let mut states = Vec::new();
-    for (id, container) in context.runtime.list()? {
-        match container.and_then(|container| container.state()) {
-            Ok(state) => states.push(state),
-            Err(error) => log::warn!("cannot load container {id}: {error}"),
-        }
-    }
+    let states: Result<Vec<State>, _> = context.runtime.list()?.iter().map(Container::state).collect();
+    let states = states?;
     let text = if given.is(&QUIET) {
         states.iter().map(|state| format!("{}\n", state.id)).collect()
     } else if format == "json" {

@@ -4,10 +4,15 @@ mod create;
 mod delete;
 mod demo;
 mod doctor;
+mod exec;
 mod explain;
+mod features;
 mod kill;
 mod launch;
 mod list;
+mod pause;
+mod ps;
+mod resume;
 mod run;
 mod spec;
 mod start;
@@ -27,21 +32,26 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// One line, for the usage.
     pub(crate) about: &'static str,
-    /// Its words, for the usage; those that may be left out are in brackets.
+    /// Its words, for the usage; those that may be left out are in brackets, and the last one may stand for many.
     pub(crate) words: &'static [&'static str],
     pub(crate) flags: &'static [&'static Flag],
     pub(crate) perform: fn(&Context, &Given) -> Outcome,
 }
 
 /// Every command, in the order of the usage.
-pub(crate) const COMMANDS: [&Command; 11] = [
+pub(crate) const COMMANDS: &[&Command] = &[
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
     &doctor::COMMAND,
+    &exec::COMMAND,
     &explain::COMMAND,
+    &features::COMMAND,
     &kill::COMMAND,
     &list::COMMAND,
+    &pause::COMMAND,
+    &ps::COMMAND,
+    &resume::COMMAND,
     &run::COMMAND,
     &spec::COMMAND,
     &start::COMMAND,
@@ -53,7 +63,7 @@ impl Command {
     pub(crate) fn perform(&'static self, context: &Context, words: &mut Words) -> Outcome {
         let known: Vec<&Flag> = self.flags.iter().copied().chain([&HELP]).collect();
         let wrong = |why| Failure::Usage { why, of: Some(self) };
-        let given = words.read(&known, Until::End).map_err(|why| wrong(Why::Flag(why)))?;
+        let given = words.read(&known, self.until()).map_err(|why| wrong(Why::Flag(why)))?;
         if given.is(&HELP) {
             output::print(&usage::of(&context.program, self))?;
             return Ok(0);
@@ -64,9 +74,18 @@ impl Command {
         (self.perform)(context, &given)
     }
 
+    /// A command line at the end has flags of its own.
+    fn until(&self) -> Until {
+        if self.takes_many() { Until::Command } else { Until::End }
+    }
+
+    fn takes_many(&self) -> bool {
+        self.words.last().is_some_and(|word| word.trim_end_matches(']').ends_with("..."))
+    }
+
     /// Which rule `count` words break, in the words of runc.
     fn miscounts(&self, count: usize) -> Option<String> {
-        let most = self.words.len();
+        let most = if self.takes_many() { usize::MAX } else { self.words.len() };
         let least = self.words.iter().filter(|word| !word.starts_with('[')).count();
         if (least..=most).contains(&count) {
             None
@@ -118,6 +137,10 @@ mod tests {
         assert_eq!(kill::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
         assert_eq!(kill::COMMAND.miscounts(2), None);
         assert_eq!(kill::COMMAND.miscounts(3).unwrap(), "requires a maximum of 2 argument(s)");
+        assert_eq!(ps::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
+        assert_eq!(ps::COMMAND.miscounts(9), None);
+        assert_eq!(exec::COMMAND.miscounts(0).unwrap(), "requires a minimum of 1 argument(s)");
+        assert_eq!(exec::COMMAND.miscounts(9), None);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `planc run`: makes a container, starts it, and by default stays until it ends.
 
-use runtime_core::{Deletion, Error, Stdio};
+use runtime_core::{Deletion, Error};
 
 use super::{Command, launch};
 use crate::args::{Flag, Given};
 use crate::attached::{Orphans, Vigil};
+use crate::descriptors::PRESERVE_FDS;
 use crate::failure::Outcome;
 use crate::globals::Context;
 
@@ -23,7 +24,7 @@ pub(super) const COMMAND: Command = Command {
         &launch::PID_FILE,
         &launch::NO_PIVOT,
         &launch::NO_NEW_KEYRING,
-        &launch::PRESERVE_FDS,
+        &PRESERVE_FDS,
         &DETACH,
         &KEEP,
         &NO_SUBREAPER,
@@ -36,13 +37,13 @@ fn perform(context: &Context, given: &Given) -> Outcome {
 }
 
 fn run(context: &Context, given: &Given) -> Result<u8, Error> {
-    let options = launch::options(context, given)?;
+    let (options, stdio) = launch::options_and_stdio(context, given)?;
     let id = super::id(given)?;
     let bundle = launch::bundle(given)?;
     launch::warn(bundle.warnings());
     let orphans = if given.is(&NO_SUBREAPER) { Orphans::Leave } else { Orphans::Reap };
     let vigil = if given.is(&DETACH) { None } else { Some(Vigil::begin(orphans)?) };
-    let container = context.runtime.run(&id, &bundle, &options, Stdio::default())?;
+    let container = context.runtime.run(&id, &bundle, &options, stdio)?;
     launch::warn(container.warnings());
     let Some(vigil) = vigil else { return Ok(0) };
     let ended = vigil.until_container_ends(&container);

@@ -76,6 +76,11 @@ fn names(set: u64) -> impl Iterator<Item = String> {
     in_set.map(|(_, name)| format!("CAP_{name}"))
 }
 
+/// The names of all.
+pub(super) fn known() -> Vec<String> {
+    names(u64::MAX).collect()
+}
+
 fn number(capability: Capability) -> usize {
     ALL.iter().position(|known| *known == capability).unwrap_or(0)
 }

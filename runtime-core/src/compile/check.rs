@@ -34,8 +34,8 @@ fn is_number<T: PartialEq + Default>(number: Option<T>) -> bool {
     number.is_some_and(|number| number != T::default())
 }
 
-/// Refuses what is not supported yet.
-pub(super) fn supported(spec: &Spec, process: &Process, linux: &Linux) -> Result<(), Invalid> {
+/// Refuses what is not supported yet of a process.
+pub(super) fn supported_process(process: &Process) -> Result<(), Invalid> {
     refuse(
         "/process",
         &[
@@ -45,7 +45,18 @@ pub(super) fn supported(spec: &Spec, process: &Process, linux: &Linux) -> Result
             ("scheduler", process.scheduler().is_some()),
             ("ioPriority", process.io_priority().is_some()),
         ],
-    )?;
+    )
+}
+
+/// Refuses what is not supported yet of a process that joins a container.
+pub(super) fn supported_exec(process: &Process) -> Result<(), Invalid> {
+    supported_process(process)?;
+    refuse("/process", &[("execCPUAffinity", process.exec_cpu_affinity().is_some())])
+}
+
+/// Refuses what is not supported yet.
+pub(super) fn supported(spec: &Spec, process: &Process, linux: &Linux) -> Result<(), Invalid> {
+    supported_process(process)?;
     hooks(spec)?;
     refuse(
         "/linux",

@@ -7,6 +7,8 @@ mod cgroup;
 mod check;
 pub(crate) mod device_filter;
 mod devices;
+mod exec;
+mod features;
 mod idmap;
 mod mount_options;
 mod mounts;
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Linux, Process, Spec};
 
+pub use exec::{ExecOptions, Joining, WhenPaused};
+pub use features::features;
 pub use plan::{LaunchPlan, Step};
 pub(crate) use text::below;
 
@@ -104,6 +108,12 @@ pub enum Rootless {
 pub struct CreateOptions {
     /// Where to write init's pid, absolute.
     pub pid_file: Option<PathBuf>,
+    /// The SOCK_STREAM socket that init's pidfd is sent to by SCM_RIGHTS (unix(7)), absolute, of any length. With it comes
+    /// the text `standard`.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many of [`crate::Stdio::others`], from the first, the program is told of by LISTEN_FDS and LISTEN_PID
+    /// (sd_listen_fds(3)).
+    pub listen_fds: u32,
     /// How the container's root becomes the root.
     pub root_switch: RootSwitch,
     /// Which session keyring the container has.
@@ -139,6 +149,7 @@ struct Request<'a> {
     spaces: Namespaces,
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
+    /// The container's cgroup, from the root of the hierarchy.
     cgroup: Option<CString>,
     state_dir: CString,
     rootfs: CString,
@@ -149,7 +160,13 @@ struct Request<'a> {
 pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
 impl<'a> Request<'a> {
-    fn read(spec: &'a Spec, facts: &'a Facts, launch: &'a Launch<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
+    fn read(
+        spec: &'a Spec,
+        process: &'a Process,
+        facts: &'a Facts,
+        launch: &'a Launch<'a>,
+        plan: &mut Draft,
+    ) -> Result<Self, Invalid> {
         if facts.kernel < OLDEST_KERNEL {
             let ((major, minor), (least, of)) = (facts.kernel, OLDEST_KERNEL);
             let why = format!("the kernel is Linux {major}.{minor}, at least {least}.{of} is needed");
@@ -157,16 +174,13 @@ impl<'a> Request<'a> {
         }
         check::absolute("bundle", launch.bundle)?;
         check::absolute("state directory", launch.state_dir)?;
-        let process = process::of(spec)?;
         let rootfs = rootfs::path(spec.root().as_ref(), launch.bundle)?;
         let linux = spec.linux().as_ref().ok_or_else(|| {
             Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
         })?;
-        let host_cgroups = cgroup::hierarchy(facts)?;
-        let cgroup = cgroup::path(linux, facts, host_cgroups, launch)?;
-        check::supported(spec, process, linux)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
+        let host_cgroups = cgroup::hierarchy(facts)?;
         let propagation = rootfs::propagation(linux)?;
         let state_dir = text::path_text("", launch.state_dir)?;
         Ok(Self {
@@ -178,7 +192,7 @@ impl<'a> Request<'a> {
             spaces,
             ids,
             host_cgroups,
-            cgroup,
+            cgroup: None,
             state_dir,
             rootfs,
             propagation,
@@ -196,7 +210,11 @@ impl LaunchPlan {
         let plan = &mut draft;
 
         // Read all of it first: what cannot be is said before any step is written.
-        let request = &Request::read(spec, facts, launch, plan)?;
+        let process = process::of(spec)?;
+        let mut request = Request::read(spec, process, facts, launch, plan)?;
+        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
+        check::supported(spec, process, request.linux)?;
+        let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;
         let covered = rootfs::Covered::read(request.linux)?;
@@ -205,8 +223,8 @@ impl LaunchPlan {
         let limits = rlimits::Limits::read(request.process.rlimits().as_ref())?;
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
-        let program = program::Program::read(request.process)?;
-        let pid_file = process::pid_file(launch.options.pid_file.as_deref())?;
+        let program = program::Program::read(request.process, launch.options.listen_fds)?;
+        let told = process::Told::read(launch.options)?;
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
@@ -243,7 +261,7 @@ impl LaunchPlan {
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
-        process::record(pid_file.as_ref(), plan);
+        process::record(listener, &told, plan);
 
         // Act two, run.
         process::await_start(listener, plan);

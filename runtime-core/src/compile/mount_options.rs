@@ -203,8 +203,25 @@ impl Options {
     }
 }
 
+/// The options that stand for themselves.
+const WORDS: [&str; 3] = ["bind", "rbind", "defaults"];
+
 /// The options about access times.
 const ATIMES: [&str; 6] = ["atime", "noatime", "relatime", "norelatime", "strictatime", "nostrictatime"];
+
+/// Every option that is understood, sorted: what else there may be is the filesystem's own.
+pub(super) fn known() -> Vec<String> {
+    let attributes: Vec<&str> = Attributes::NAMES.iter().flat_map(|(_, on, off)| [*on, *off]).chain(ATIMES).collect();
+    let kinds = Propagation::NAMES.iter().map(|(_, name)| *name);
+    let recursive = attributes.iter().copied().chain(kinds.clone()).map(|name| format!("r{name}"));
+    let superblock = SUPERBLOCK.iter().map(|(name, ..)| *name);
+    // What is not done yet can be taken back.
+    let later = LATER.iter().filter(|(_, _, asks)| !asks).map(|(name, ..)| *name);
+    let plain = attributes.iter().copied().chain(kinds).chain(superblock).chain(later).chain(WORDS);
+    let mut known: Vec<String> = plain.map(str::to_owned).chain(recursive).collect();
+    known.sort_unstable();
+    known
+}
 
 /// Whether a word is one that `r` can stand before.
 fn is_attribute(name: &str) -> bool {
@@ -334,6 +351,24 @@ mod tests {
             assert_eq!((invalid.origin.as_str(), invalid.unsupported), (origin, true));
         }
         assert!(read(&["lazytime", "nolazytime", "noiversion", "loud"]).is_ok());
+    }
+
+    #[test]
+    fn what_is_known_is_understood_and_what_is_not_supported_is_not_known() {
+        let known = known();
+        assert!(known.windows(2).all(|pair| pair[0] < pair[1]), "sorted, each once: {known:?}");
+        for option in &known {
+            let read = read(&[option]).unwrap_or_else(|invalid| panic!("{option}: {invalid}"));
+            assert!(read.data.is_empty(), "{option} is left to the filesystem");
+        }
+        for (option, _, asks) in LATER {
+            assert_eq!(known.iter().any(|known| known == option), !asks, "{option}");
+        }
+        // And nothing is missing: each word of the tables that is understood is known.
+        for option in ["ro", "rrw", "rnosymfollow", "nostrictatime", "rnorelatime", "runbindable", "dirsync", "nomand"]
+        {
+            assert!(known.iter().any(|known| known == option), "{option}");
+        }
     }
 
     proptest! {

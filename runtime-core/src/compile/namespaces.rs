@@ -6,7 +6,7 @@ use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::mounts::{self, Mounts};
 use super::plan::Draft;
-use super::text::{below, listed, path_text};
+use super::text::{below, listed, path_text, text};
 use super::{Invalid, Request, idmap, process, rootfs};
 use crate::facts::Facts;
 use crate::wire::{HostOp, InitOp, Ns, Slot, Spaces, Text};
@@ -233,6 +233,57 @@ pub(super) fn spawn(request: &Request<'_>, plan: &mut Draft) {
     let spaces = request.spaces.at_birth();
     let origin = if spaces.is_empty() { "" } else { request.spaces.origin(Ns::Pid) };
     plan.host(origin, HostOp::SpawnInit { spaces, into_cgroup: request.cgroup.is_some() });
+}
+
+/// The host opens what a pidfd does not lead to: until it executes the program, init is not yet in its time namespace
+/// (time_namespaces(7)).
+pub(super) fn open_time(request: &Request<'_>, init: u32, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
+    if !request.spaces.is_private(Ns::Time) {
+        return Ok(None);
+    }
+    let (slot, origin) = (plan.slot()?, request.spaces.origin(Ns::Time));
+    let path = text(origin, format!("/proc/{init}/ns/time_for_children"))?;
+    plan.host(origin, HostOp::OpenNamespace { ns: Ns::Time, path: Text(&path), slot });
+    Ok(Some(slot))
+}
+
+/// A process that joins the container enters the namespaces of the container's init: those that belong to the host's user
+/// namespace while it has the host's privileges, the rest together with the user namespace.
+pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, plan: &mut Draft) {
+    let spaces = &request.spaces;
+    let first = spaces.entry == UserEntry::First;
+    if first && request.process.oom_score_adj().is_some() {
+        plan.init("", InitOp::AllowMaps {});
+        process::set_oom_score(request, plan);
+        plan.init("", InitOp::Undump {});
+    } else {
+        process::set_oom_score(request, plan);
+    }
+    let private = || Ns::ALL.into_iter().filter(|ns| spaces.is_private(*ns));
+    let set = |foreign: bool| {
+        let foreigners = private().filter(|ns| (!first && !spaces.owns(*ns)) == foreign);
+        foreigners.fold(Spaces::default(), Spaces::with)
+    };
+    for foreign in [true, false] {
+        let set = set(foreign);
+        if !set.without(Ns::Time).is_empty() {
+            plan.init(LIST, InitOp::JoinAll { spaces: set.without(Ns::Time), init });
+        }
+        if let Some(slot) = time.filter(|_| set.has(Ns::Time)) {
+            plan.init(spaces.origin(Ns::Time), InitOp::Join { ns: Ns::Time, slot });
+        }
+    }
+    if spaces.has_user() {
+        plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
+    }
+    if spaces.is_private(Ns::Pid) {
+        plan.init(spaces.origin(Ns::Pid), InitOp::Refork {});
+    } else if spaces.has_user() {
+        // Changing ids clears the parent's death signal (prctl(2), PR_SET_PDEATHSIG); a new child sets it anew.
+        plan.init("", InitOp::Harden {});
+    }
+    plan.init("", InitOp::NewSession {});
+    plan.init("", InitOp::TakeRoot {});
 }
 
 /// Init enters its namespaces, all but a joined pid namespace.

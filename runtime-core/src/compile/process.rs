@@ -1,7 +1,7 @@
 //! The process around the program: how init is hardened, what the kernel knows it by, and whose rights it ends with.
 
 use std::ffi::CString;
-use std::path::Path;
+use std::path::PathBuf;
 
 use oci_spec::runtime::{Process, Spec};
 
@@ -9,7 +9,7 @@ use super::idmap::Setgroups;
 use super::namespaces::Namespaces;
 use super::plan::Draft;
 use super::text::{below, path_text, text};
-use super::{Acts, Invalid, Keyring, Request};
+use super::{Acts, CreateOptions, Invalid, Keyring, Request};
 use crate::wire::{HostOp, InitOp, List, Ns, Slot, Text};
 
 const USER: &str = "/process/user";
@@ -205,18 +205,43 @@ pub(super) fn gain_no_privileges(request: &Request<'_>, plan: &mut Draft) {
     }
 }
 
-/// The container is created: from here on its life is its own.
-pub(super) fn record(pid_file: Option<&CString>, plan: &mut Draft) {
-    plan.init("", InitOp::OutliveRuntime {});
-    plan.host("", HostOp::RecordState {});
-    if let Some(path) = pid_file {
-        plan.host("", HostOp::WritePidFile { path: Text(path) });
+/// Who is told of init, or of a process that joins.
+#[derive(Debug)]
+pub(super) struct Told {
+    pid_file: Option<CString>,
+    pidfd_socket: Option<CString>,
+}
+
+impl Told {
+    pub(super) fn read(options: &CreateOptions) -> Result<Self, Invalid> {
+        let text = |path: &Option<PathBuf>| path.as_deref().map(|path| path_text("", path)).transpose();
+        Ok(Self { pid_file: text(&options.pid_file)?, pidfd_socket: text(&options.pidfd_socket)? })
+    }
+
+    /// Before it is told that the process is there: this can still fail.
+    pub(super) fn send_pidfd(&self, plan: &mut Draft) {
+        if let Some(socket) = &self.pidfd_socket {
+            plan.host("", HostOp::SendPidfd { socket: Text(socket) });
+        }
+    }
+
+    /// The pid is written where the caller wants it.
+    pub(super) fn write_pid_file(&self, plan: &mut Draft) {
+        if let Some(path) = &self.pid_file {
+            plan.host("", HostOp::WritePidFile { path: Text(path) });
+        }
     }
 }
 
-/// Where the pid is to be written.
-pub(super) fn pid_file(path: Option<&Path>) -> Result<Option<CString>, Invalid> {
-    path.map(|path| path_text("", path)).transpose()
+/// The container is created: from here on its life is its own.
+pub(super) fn record(listener: Option<Slot>, told: &Told, plan: &mut Draft) {
+    if let Some(listener) = listener {
+        plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
+    }
+    plan.init("", InitOp::OutliveRuntime {});
+    told.send_pidfd(plan);
+    plan.host("", HostOp::RecordState {});
+    told.write_pid_file(plan);
 }
 
 /// Init waits for start, where there will be one.

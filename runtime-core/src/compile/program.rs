@@ -14,6 +14,9 @@ const ARGS: &str = "/process/args";
 const ENV: &str = "/process/env";
 const CWD: &str = "/process/cwd";
 
+/// What of config.json the caller's descriptors replace.
+const LISTEN: [&[u8]; 2] = [b"LISTEN_FDS=", b"LISTEN_PID="];
+
 /// Init lays arguments and environment out in one table of pointers; each ends with one more.
 const POINTERS: usize = 32_768 - 2;
 
@@ -32,9 +35,16 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn read(process: &Process) -> Result<Self, Invalid> {
+    /// `listen_fds`: how many descriptors the program is told of (sd_listen_fds(3)).
+    pub(super) fn read(process: &Process, listen_fds: u32) -> Result<Self, Invalid> {
         let args = args(process)?;
         let mut env = env(process.env().as_deref().unwrap_or_default())?;
+        if listen_fds > 0 {
+            let is_about_them = |variable: &CString| LISTEN.iter().any(|name| variable.to_bytes().starts_with(name));
+            env.retain(|variable| !is_about_them(variable));
+            // The first process of a pid namespace; where it shares one this is wrong, as it is with runc.
+            env.extend([text(ENV, format!("LISTEN_FDS={listen_fds}"))?, c"LISTEN_PID=1".to_owned()]);
+        }
         let candidates = candidates(&args, &env)?;
         let home = match env.iter().position(|variable| variable.to_bytes().starts_with(b"HOME=")) {
             // One that is set counts; an empty one is as good as none.
@@ -57,6 +67,11 @@ impl Program {
     /// changed. It is tried again after (process.cwd may be the user's alone).
     pub(super) fn enter_directory(&self, plan: &mut Draft) {
         plan.init(CWD, InitOp::EnterDirectory { path: Text(&self.cwd) });
+    }
+
+    /// The same for a process that joins the container: a missing one is an error.
+    pub(super) fn change_directory(&self, plan: &mut Draft) {
+        plan.init(CWD, InitOp::ChangeDirectory { path: Text(&self.cwd) });
     }
 
     /// Whoever the user is by now, the working directory lies inside (CVE-2024-21626), and the program is there: so that

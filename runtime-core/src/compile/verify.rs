@@ -5,14 +5,11 @@ use super::plan::{LaunchPlan, Step};
 use crate::wire::{Actor, HostOp, InitOp, Ns, Op, Slot, Tree};
 
 /// Steps that every plan has once.
-const ONCE: [&str; 15] = [
-    "ClaimId",
-    "CheckRootfs",
+const ONCE: [&str; 11] = [
     "SpawnInit",
     "ResetSignals",
     "CloseOthers",
     "NewSession",
-    "AttachRootfs",
     "Bound",
     "SetUser",
     "SetCapabilities",
@@ -20,11 +17,18 @@ const ONCE: [&str; 15] = [
     "VerifyDirectory",
     "FindProgram",
     "OutliveRuntime",
-    "RecordState",
 ];
 
+/// Those that every plan of a new container has once.
+const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "RecordState"];
+
+/// Those that every plan of a process that joins a container has once.
+const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
+
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 17] = [
+const AT_MOST_ONCE: [&str; 19] = [
+    "OpenCgroup",
+    "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
     "ListenForStart",
@@ -65,6 +69,17 @@ const ORDER: &[(&str, &[&str])] = &[
     ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
     ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
+    // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
+    ("OpenCgroup", &["SpawnInit"]),
+    ("OpenInit", &["SpawnInit"]),
+    ("CloseOthers", &["JoinAll"]),
+    ("Undump", &["JoinAll"]),
+    ("SetOomScore", &["JoinAll"]),
+    ("JoinAll", &["Join", "BecomeRoot", "Refork", "TakeRoot", "SetUser"]),
+    ("TakeRoot", &["ChangeDirectory"]),
+    ("ChangeDirectory", &["SetUser"]),
+    ("OutliveRuntime", &["CheckInit"]),
+    ("CheckInit", &["WritePidFile", "Execute"]),
     // Nothing is mounted over a cover, and no cover is put where a mount still comes.
     (
         "AttachRootfs",
@@ -94,9 +109,11 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SetCapabilities", &["FindProgram"]),
     ("NoNewPrivileges", &["AwaitStart", "Execute"]),
     ("VerifyDirectory", &["AwaitStart"]),
-    ("FindProgram", &["RecordState"]),
+    ("FindProgram", &["RecordState", "CloseSlots"]),
+    ("CloseSlots", &["RecordState", "AwaitStart"]),
     ("FindHome", &["RecordState"]),
     ("OutliveRuntime", &["RecordState"]),
+    ("SendPidfd", &["RecordState", "CheckInit"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
     ("WritePidFile", &["AwaitStart"]),
 ];
@@ -108,9 +125,10 @@ impl LaunchPlan {
     /// The first rule that is broken, in words.
     pub fn verify(&self) -> Result<(), String> {
         let steps: Vec<Step<'_>> = self.steps().collect();
-        counts(&steps)?;
+        let kind = if count(&steps, "OpenInit") == 0 { PlanKind::Launch } else { PlanKind::Exec };
+        counts(&steps, kind)?;
         order(&steps)?;
-        ends(&steps)?;
+        ends(&steps, kind)?;
         slots(&steps)?;
         trees(&steps)?;
         rights(&steps)
@@ -121,9 +139,19 @@ fn count(steps: &[Step<'_>], name: &str) -> usize {
     steps.iter().filter(|step| step.name() == name).count()
 }
 
-fn counts(steps: &[Step<'_>]) -> Result<(), String> {
+/// What a plan makes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PlanKind {
+    /// A container.
+    Launch,
+    /// A process in one.
+    Exec,
+}
+
+fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     let wrong = |name: &str, times| Err(format!("{name} is there {times} times"));
-    for name in ONCE {
+    let own = if kind == PlanKind::Launch { ONCE_IN_LAUNCH } else { ONCE_IN_EXEC };
+    for name in own.into_iter().chain(ONCE) {
         if count(steps, name) != 1 {
             return wrong(name, count(steps, name));
         }
@@ -133,8 +161,11 @@ fn counts(steps: &[Step<'_>]) -> Result<(), String> {
             return wrong(name, count(steps, name));
         }
     }
-    if count(steps, "PivotRoot") + count(steps, "MoveRoot") != 1 {
+    if count(steps, "PivotRoot") + count(steps, "MoveRoot") != usize::from(kind == PlanKind::Launch) {
         return Err("the root is not changed once".to_owned());
+    }
+    if count(steps, "AwaitStart") != count(steps, "CloseSlots") {
+        return Err("who waits for start holds nothing else".to_owned());
     }
     if count(steps, "AwaitStart") != count(steps, "ListenForStart") {
         return Err("who listens for start must wait for it".to_owned());
@@ -154,10 +185,13 @@ fn order(steps: &[Step<'_>]) -> Result<(), String> {
 }
 
 /// How a plan begins and ends, and where its actors change.
-fn ends(steps: &[Step<'_>]) -> Result<(), String> {
+fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     let is = |step: Option<&Step<'_>>, name: &str| step.is_some_and(|step| step.name() == name);
-    if !is(steps.first(), "ClaimId") || !is(steps.last(), "Execute") || count(steps, "Execute") != 1 {
-        return Err("a plan begins with ClaimId and ends with Execute".to_owned());
+    if !is(steps.last(), "Execute") || count(steps, "Execute") != 1 {
+        return Err("a plan ends with Execute".to_owned());
+    }
+    if !is(steps.first(), "ClaimId") && kind == PlanKind::Launch {
+        return Err("the plan of a container begins with ClaimId".to_owned());
     }
     let first = steps.iter().position(|step| step.actor() == Actor::Init).unwrap_or_default();
     if !is(steps.get(first), "Harden") || !is(steps.get(first.wrapping_sub(1)), "SpawnInit") {
@@ -175,9 +209,11 @@ fn ends(steps: &[Step<'_>]) -> Result<(), String> {
 /// The slot that a step fills.
 fn fills(op: &Op<'_>) -> Option<Slot> {
     match op {
-        Op::Host(HostOp::OpenNamespace { slot, .. } | HostOp::ListenForStart { slot }) => Some(*slot),
+        Op::Host(
+            HostOp::OpenNamespace { slot, .. } | HostOp::ListenForStart { slot } | HostOp::OpenInit { slot, .. },
+        ) => Some(*slot),
         Op::Init(InitOp::Mount { keep, .. }) => *keep,
-        Op::Init(InitOp::AttachRootfs { .. }) => Some(Slot::ROOT),
+        Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
         Op::Init(
             InitOp::OpenDirectory { slot, .. }
             | InitOp::TakeNull { slot }
@@ -192,6 +228,8 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
 fn needs(op: &Op<'_>) -> Vec<Slot> {
     let Op::Init(op) = op else { return Vec::new() };
     match op {
+        InitOp::JoinAll { init, .. } => vec![*init],
+        InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
         InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),
         InitOp::Bind { target: place, .. }
@@ -293,10 +331,10 @@ mod tests {
     use super::*;
     use crate::compile::plan::Draft;
     use crate::facts::{CgroupFacts, Facts};
-    use crate::{Acts, CreateOptions, Id, Launch, spec};
+    use crate::{Acts, CreateOptions, ExecOptions, Id, Joining, Launch, spec};
 
-    /// The plan of a bundle with nearly everything in it.
-    fn whole_plan(has_user: bool) -> LaunchPlan {
+    /// The plans of a bundle with nearly everything in it, and of a process that joins its container.
+    fn whole_plans(has_user: bool) -> [LaunchPlan; 2] {
         let mut config = serde_json::to_value(spec::default_config(None)).unwrap();
         let linux = &mut config["linux"];
         linux["sysctl"] = serde_json::json!({ "kernel.msgmax": "1" });
@@ -339,7 +377,16 @@ mod tests {
         let id = Id::new("x").unwrap();
         let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/x"));
         let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };
-        LaunchPlan::create(&spec, &facts, &launch).unwrap()
+        let create = LaunchPlan::create(&spec, &facts, &launch).unwrap();
+        let options = ExecOptions { pid_file: options.pid_file.clone(), ..ExecOptions::default() };
+        let process = spec.process().as_ref().unwrap();
+        let cgroup = Some(Path::new("/sys/fs/cgroup/x"));
+        let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, options: &options };
+        [create, LaunchPlan::exec(&spec, &facts, &joining).unwrap()]
+    }
+
+    fn all_plans() -> impl Iterator<Item = LaunchPlan> {
+        [false, true].into_iter().flat_map(whole_plans)
     }
 
     fn replay<'a>(steps: impl IntoIterator<Item = &'a Step<'a>>) -> LaunchPlan {
@@ -356,20 +403,25 @@ mod tests {
     #[test]
     fn without_any_of_its_steps_a_plan_is_none() {
         assert!(Draft::default().finish().verify().unwrap_err().contains("ClaimId is there 0 times"));
-        for plan in [whole_plan(false), whole_plan(true)] {
+        let mut tried = 0;
+        for plan in all_plans() {
             assert_eq!(plan.verify(), Ok(()));
             let steps: Vec<_> = plan.steps().collect();
-            for name in ONCE.into_iter().chain(["Execute", "Harden", "ListenForStart", "AwaitStart", "PivotRoot"]) {
+            let others = ["Execute", "Harden", "ListenForStart", "AwaitStart", "PivotRoot"];
+            let names = ONCE.into_iter().chain(ONCE_IN_LAUNCH).chain(ONCE_IN_EXEC).chain(others);
+            for name in names.filter(|name| count(&steps, name) != 0) {
+                tried += 1;
                 let without = replay(steps.iter().filter(|step| step.name() != name));
                 assert!(without.verify().is_err(), "without {name}");
             }
         }
+        assert!(tried > 50, "{tried}");
     }
 
     #[test]
     fn no_two_steps_of_a_rule_may_change_places() {
         let mut tried = 0;
-        for plan in [whole_plan(false), whole_plan(true)] {
+        for plan in all_plans() {
             let steps: Vec<_> = plan.steps().collect();
             for (earlier, laters) in ORDER {
                 for later in *laters {
@@ -388,7 +440,7 @@ mod tests {
 
     #[test]
     fn sets_that_the_kernel_would_refuse_are_told() {
-        let plan = whole_plan(false);
+        let [plan, _] = whole_plans(false);
         let with = |permitted, inheritable, ambient| {
             let sets = crate::wire::Capabilities { effective: 1, permitted, inheritable, ambient };
             let mut steps: Vec<_> = plan.steps().collect();
@@ -409,7 +461,7 @@ mod tests {
     fn the_rules_are_about_steps_that_exist() {
         let source = include_str!("../../wire/ops.rs");
         let names = ORDER.iter().flat_map(|(earlier, laters)| [earlier].into_iter().chain(*laters));
-        for name in names.chain(&ONCE).chain(&AT_MOST_ONCE) {
+        for name in names.chain(&ONCE).chain(&ONCE_IN_LAUNCH).chain(&ONCE_IN_EXEC).chain(&AT_MOST_ONCE) {
             assert!(source.contains(&format!(" {name} {{")), "{name}");
         }
     }

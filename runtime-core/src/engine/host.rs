@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen};
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
 
@@ -21,8 +21,10 @@ use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::child;
-use crate::host::process::Identity;
-use crate::host::state::{CgroupRecord, START, StateDir};
+use crate::host::process::{Identity, has_ended};
+use crate::host::record::CgroupRecord;
+use crate::host::socket;
+use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
 use crate::sys::{bpf, process};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
@@ -46,7 +48,11 @@ impl Walk<'_> {
             HostOp::RecordState {} => return self.record_state(step),
             HostOp::HaveUidsMapped { ref maps } => return self.have_mapped(step, "uid", maps),
             HostOp::HaveGidsMapped { ref maps } => return self.have_mapped(step, "gid", maps),
+            HostOp::OpenCgroup { path, below, .. } => self.open_cgroup(path, below),
+            HostOp::OpenInit { slot, .. } => self.open_init(slot),
+            HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
+            HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
@@ -58,6 +64,13 @@ impl Walk<'_> {
     /// The directory of the container that is made; an exec makes none.
     fn state(&self) -> nix::Result<&StateDir> {
         self.state.as_ref().ok_or(Errno::ENOTDIR)
+    }
+
+    /// Receivers know by the text, which is runc's, what they are sent: the pidfd of an init, or of a process that joined.
+    fn send_pidfd(&self, path: &Path) -> nix::Result<()> {
+        let init = self.init.as_ref().ok_or(Errno::ESRCH)?;
+        let payload: &[u8] = if self.joined.is_none() { b"standard" } else { b"setns" };
+        socket::send(path, payload, init.process.pidfd.as_fd())
     }
 
     fn write_pid_file(&mut self, path: &Path) -> nix::Result<()> {
@@ -94,12 +107,41 @@ impl Walk<'_> {
             Some(cgroup) => cgroup,
             None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
         };
+        if own {
+            // Where it cannot be marked, all that is lost is the way to it from a record that is lost as well.
+            let _ = cgroup.mark(self.state().map_err(refused)?.mark());
+        }
         let inode = cgroup.inode().map_err(refused)?;
         if let Some(record) = &mut self.record.cgroup {
             record.inode = Some(inode);
         }
         self.cgroup = Some(cgroup);
         Ok(())
+    }
+
+    /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
+    fn open_cgroup(&mut self, path: Text<'_>, below: Option<Text<'_>>) -> nix::Result<()> {
+        let cgroup = Cgroup::open(Path::new(os(path)))?;
+        self.may_evade = below.is_none();
+        self.cgroup = Some(match below {
+            None => cgroup,
+            Some(below) => cgroup.open_below(below.0)?,
+        });
+        Ok(())
+    }
+
+    fn open_init(&mut self, slot: Slot) -> nix::Result<()> {
+        let joined = self.joined.ok_or(Errno::ESRCH)?;
+        let pidfd = joined.pidfd.try_clone().map_err(errno_of)?;
+        self.fill(slot, pidfd)
+    }
+
+    fn check_init(&self, step: &Step<'_>) -> Result<()> {
+        match self.joined.map_or(Err(Errno::ESRCH), |joined| has_ended(&joined.pidfd)) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(failure::failed(self.plan, step, "container not running")),
+            Err(errno) => Err(failure::refused(self.plan, step, errno)),
+        }
     }
 
     fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {
@@ -128,7 +170,8 @@ impl Walk<'_> {
     }
 
     fn listen(&mut self, slot: Slot) -> nix::Result<()> {
-        let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+        let listener =
+            nix::sys::socket::socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
         bind(listener.as_raw_fd(), &start_address(self.state()?)?)?;
         listen(&listener, Backlog::new(1)?)?;
         self.fill(slot, listener)

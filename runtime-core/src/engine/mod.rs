@@ -1,5 +1,6 @@
 //! The host's walk over a plan: its steps performed, init's awaited, all of it undone where one fails.
 
+pub(crate) mod end;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 mod failure;
@@ -14,3 +15,10 @@ mod walk;
 
 pub(crate) use program::Program;
 pub(crate) use walk::{Launched, Launching, walk};
+
+/// Where the kill sweep can stop what is no step of a plan. In other builds this is nothing.
+pub(crate) fn stage(name: &str) {
+    #[cfg(feature = "failpoints")]
+    failpoint::stage(name);
+    let _ = name;
+}

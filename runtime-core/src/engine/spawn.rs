@@ -10,9 +10,6 @@ use crate::sys::clone::{self, Move};
 use crate::wire::page::{PAGE_FD, SLOT_FDS};
 use crate::wire::{Ns, Spaces};
 
-/// The number of init's turn socket: the first one behind the standard streams.
-pub(super) const BASE: RawFd = 3;
-
 /// What init is born with.
 pub(super) struct Birth<'a> {
     pub(super) spaces: Spaces,
@@ -27,15 +24,20 @@ pub(super) struct Birth<'a> {
 
 /// Spawns init; its pid and pidfd.
 pub(super) fn spawn(birth: &Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
-    let base = CString::new(BASE.to_string()).unwrap_or_default();
-    let mut wanted = Vec::with_capacity(5 + birth.slots.len());
+    let others = &birth.stdio.others;
+    // The number of init's turn socket: the first one behind what its program is to have.
+    let base = 3 + others.len() as RawFd;
+    let mut wanted = Vec::with_capacity(5 + others.len() + birth.slots.len());
     let streams = [&birth.stdio.stdin, &birth.stdio.stdout, &birth.stdio.stderr];
     for (to, stream) in (0..).zip(streams) {
         wanted.push(Move { from: stream.as_ref().map_or(to, AsRawFd::as_raw_fd), to });
     }
-    wanted.push(Move { from: birth.turn.as_raw_fd(), to: BASE });
-    wanted.push(Move { from: birth.page.as_raw_fd(), to: BASE + PAGE_FD as RawFd });
-    for (to, slot) in (BASE + SLOT_FDS as RawFd..).zip(birth.slots) {
+    for (to, other) in (3..).zip(others) {
+        wanted.push(Move { from: other.as_raw_fd(), to });
+    }
+    wanted.push(Move { from: birth.turn.as_raw_fd(), to: base });
+    wanted.push(Move { from: birth.page.as_raw_fd(), to: base + PAGE_FD as RawFd });
+    for (to, slot) in (base + SLOT_FDS as RawFd..).zip(birth.slots) {
         wanted.push(Move { from: slot.as_raw_fd(), to });
     }
     // The program is executed last: no other descriptor may land on its number.
@@ -43,7 +45,8 @@ pub(super) fn spawn(birth: &Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
     let (moves, program) = order(&wanted, program);
     let flags = u64::from(birth.spaces.0 & Ns::Pid.flag());
     let old = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?;
-    let spawned = clone::spawn(flags, birth.cgroup, program, &[c"planc-init", &base], &moves);
+    let argument = CString::new(base.to_string()).unwrap_or_default();
+    let spawned = clone::spawn(flags, birth.cgroup, program, &[c"planc-init", &argument], &moves);
     old.thread_set_mask()?;
     spawned
 }

@@ -10,7 +10,8 @@ use super::{Launching, Program, walk};
 use crate::compile::{Acts, LaunchPlan};
 use crate::error::Result;
 use crate::host::process::wait_for_end;
-use crate::host::state::{Record, StateDir, VERSION};
+use crate::host::record::{Record, VERSION};
+use crate::host::state::StateDir;
 use crate::id::Id;
 use crate::lifecycle::Stdio;
 use crate::sys::process::try_wait;
@@ -48,16 +49,20 @@ fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path
         oci_version: "1.3.0".to_owned(),
         bundle: root.clone(),
         rootfs: root.clone(),
-        annotations: Default::default(),
-        created: String::new(),
-        owner: 0,
-        cgroup: None,
-        init: None,
+        ..Record::default()
     };
     let program = Program::default();
     let stdio = Stdio::default();
-    let launching =
-        Launching { plan, acts: Acts::Run, program: &program, stdio: &stdio, state: Some(state), record, timed: true };
+    let launching = Launching {
+        plan,
+        acts: Acts::Run,
+        program: &program,
+        stdio: &stdio,
+        state: Some(state),
+        record,
+        joined: None,
+        timed: true,
+    };
     (walk(launching), root)
 }
 

@@ -17,7 +17,8 @@ use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::{has_ended, wait_for_end};
-use crate::host::state::{Record, StateDir};
+use crate::host::record::Record;
+use crate::host::state::StateDir;
 use crate::lifecycle::{Process, Stdio};
 use crate::sys::page::Page;
 use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wait};
@@ -36,6 +37,8 @@ pub(crate) struct Launching<'a> {
     /// The container's state directory, already claimed; `None` where the container is there already (exec).
     pub(crate) state: Option<StateDir>,
     pub(crate) record: Record,
+    /// The init of the container that is there already.
+    pub(crate) joined: Option<&'a Process>,
     /// Whether each step's time is kept.
     pub(crate) timed: bool,
 }
@@ -56,7 +59,11 @@ pub(super) struct Walk<'a> {
     stdio: &'a Stdio,
     pub(super) state: Option<StateDir>,
     pub(super) record: Record,
+    /// The init of the container that a process joins.
+    pub(super) joined: Option<&'a Process>,
     pub(super) cgroup: Option<Cgroup>,
+    /// Whether a process that joins may be born elsewhere in the container's cgroup.
+    pub(super) may_evade: bool,
     pub(super) slots: Vec<OwnedFd>,
     pub(super) page: Page,
     pub(super) init: Option<Init>,
@@ -76,7 +83,7 @@ pub(super) struct Init {
 
 /// Performs a plan. Where a step fails, everything that was made is undone, and the error is that step's.
 pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
-    let Launching { plan, acts, program, stdio, state, record, timed } = launching;
+    let Launching { plan, acts, program, stdio, state, record, joined, timed } = launching;
     let page = match Page::new(plan.as_bytes()) {
         Ok(page) => page,
         Err(errno) => {
@@ -87,7 +94,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
     };
     page.recorder().timed.store(timed.into(), Ordering::Relaxed);
     #[cfg(feature = "failpoints")]
-    page.recorder().stop.store(super::failpoint::number(), Ordering::Relaxed);
+    page.recorder().stop.store(super::failpoint::of_init(joined.is_some()), Ordering::Relaxed);
     let begins = timed.then(Vec::new);
     let mut walk = Walk {
         plan,
@@ -96,6 +103,8 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         stdio,
         state,
         record,
+        joined,
+        may_evade: false,
         cgroup: None,
         slots: Vec::new(),
         page,
@@ -210,18 +219,34 @@ impl Walk<'_> {
         recorder.slots.store(self.slots.len() as u32, Ordering::Relaxed);
         recorder.first.store(first as u32, Ordering::Relaxed);
         let (turn, end) = turn::pair()?;
-        let (pid, pidfd) = spawn::spawn(&Birth {
-            spaces,
-            cgroup: self.cgroup.as_ref().filter(|_| into_cgroup).map(Cgroup::fd),
-            program: self.program.get()?,
-            stdio: self.stdio,
-            turn: end.as_fd(),
-            page: self.page.fd(),
-            slots: &self.slots,
-        })?;
+        let spawn = |cgroup: Option<&Cgroup>| {
+            spawn::spawn(&Birth {
+                spaces,
+                cgroup: cgroup.filter(|_| into_cgroup).map(Cgroup::fd),
+                program: self.program.get()?,
+                stdio: self.stdio,
+                turn: end.as_fd(),
+                page: self.page.fd(),
+                slots: &self.slots,
+            })
+        };
+        let (pid, pidfd) = match spawn(self.cgroup.as_ref()) {
+            // Processes and controlled children exclude each other (cgroups(7)): where the container's init went, there
+            // is room.
+            Err(Errno::EBUSY) if self.may_evade => spawn(self.cgroup_of_init()?.as_ref())?,
+            spawned => spawned?,
+        };
         self.slots.clear();
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true });
         Ok(())
+    }
+
+    /// Where in the container's cgroup its init is.
+    fn cgroup_of_init(&self) -> nix::Result<Option<Cgroup>> {
+        match (&self.cgroup, self.joined) {
+            (Some(cgroup), Some(init)) => cgroup.home_of(init.pid),
+            _ => Ok(None),
+        }
     }
 
     /// The error of an init that ended, or that did not take its turn.
@@ -231,7 +256,8 @@ impl Walk<'_> {
         }
         let end = self.init.as_ref().and_then(|init| end_of(&init.process.pidfd));
         let killed = matches!(end, Some(WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _)));
-        let oom = killed && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
+        // What the kernel killed in a container that was there before may have been another process.
+        let oom = killed && self.joined.is_none() && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
         failure::init_ended(self.plan, self.page.recorder(), end, oom)
     }
 

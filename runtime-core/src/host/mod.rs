@@ -3,4 +3,6 @@
 pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod process;
+pub(crate) mod record;
+pub(crate) mod socket;
 pub(crate) mod state;

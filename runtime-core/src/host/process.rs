@@ -23,11 +23,12 @@ pub(crate) struct Identity {
 impl Identity {
     /// The identity of a process that runs now.
     pub(crate) fn of(pid: u32) -> nix::Result<Self> {
-        let start_time = stat(pid)?.1;
+        let start_time = start_time(pid)?;
         Ok(Self { pid, start_time, boot_id: boot_id()? })
     }
 
-    /// Its pidfd, where the process still runs; a zombie does not.
+    /// Its pidfd, where the process still runs. A zombie does not; but one whose first thread ended before others does, and
+    /// shows the same letter in its stat.
     pub(crate) fn find(&self) -> nix::Result<Option<OwnedFd>> {
         if boot_id()? != self.boot_id {
             return Ok(None);
@@ -37,8 +38,8 @@ impl Identity {
             opened => opened?,
         };
         // Read after the pidfd was opened: so what is read is about the process that the pidfd refers to, or newer.
-        let same = match stat(self.pid) {
-            Ok((state, start_time)) => start_time == self.start_time && !matches!(state, b'Z' | b'X'),
+        let same = match start_time(self.pid) {
+            Ok(start_time) => start_time == self.start_time,
             Err(Errno::ENOENT | Errno::ESRCH) => false,
             Err(errno) => return Err(errno),
         };
@@ -64,20 +65,18 @@ pub(crate) fn wait_for_end(pidfd: &OwnedFd, limit: std::time::Duration) -> nix::
     }
 }
 
-/// The state and the start time of a process.
-fn stat(pid: u32) -> nix::Result<(u8, u64)> {
+/// The start time of a process.
+fn start_time(pid: u32) -> nix::Result<u64> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).map_err(crate::sys::page::errno_of)?;
     parse_stat(&text).ok_or(Errno::EPROTO)
 }
 
 /// The name stands in parentheses and may hold anything, a parenthesis and a newline too: so the last one counts.
-fn parse_stat(text: &[u8]) -> Option<(u8, u64)> {
+fn parse_stat(text: &[u8]) -> Option<u64> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    // The state is field 3.
-    Some((state, fields.nth(22 - 4)?.parse().ok()?))
+    // The first one behind the name is field 3.
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 fn boot_id() -> nix::Result<String> {
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn stat_of_a_process_with_a_hostile_name() {
         let text = b"42 (a) R 1\n (b) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 0 0";
-        assert_eq!(parse_stat(text), Some((b'S', 98765)));
+        assert_eq!(parse_stat(text), Some(98765));
         assert_eq!(parse_stat(b"42 (a) S 1"), None);
         assert_eq!(parse_stat(b""), None);
     }

@@ -1,6 +1,5 @@
 //! The state directory of a container: claimed by mkdir, locked, a journal before it is a state.
 
-use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind as Io, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,48 +7,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use oci_spec::runtime::Spec;
-use serde::{Deserialize, Serialize};
 
-use super::process::Identity;
+use super::cgroup::Mark;
+use super::record::{self, Found, Record};
+use crate::engine::stage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::spec;
-
-/// What is in state.json. The first one is written before anything is made: it is the journal.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Record {
-    /// The version of this layout.
-    pub(crate) version: u32,
-    pub(crate) id: String,
-    pub(crate) oci_version: String,
-    pub(crate) bundle: PathBuf,
-    pub(crate) rootfs: PathBuf,
-    pub(crate) annotations: BTreeMap<String, String>,
-    pub(crate) created: String,
-    /// The effective uid of whoever made the container.
-    pub(crate) owner: u32,
-    /// The cgroup that is about to be made, or is.
-    pub(crate) cgroup: Option<CgroupRecord>,
-    /// Init, once the container is created.
-    pub(crate) init: Option<Identity>,
-}
-
-/// The version of [`Record`] that this crate writes.
-pub(crate) const VERSION: u32 = 1;
-
-/// The container's cgroup.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CgroupRecord {
-    /// Its directory.
-    pub(crate) path: PathBuf,
-    /// Whether it is the container's own, and goes with it.
-    pub(crate) own: bool,
-    /// Its inode, once it is known: another cgroup of the same name is not the container's.
-    pub(crate) inode: Option<u64>,
-}
 
 const STATE: &str = "state.json";
 const PLAN: &str = "plan";
@@ -64,6 +30,7 @@ const LOCK_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
+    mark: Mark,
     dir: File,
 }
 
@@ -115,8 +82,10 @@ impl StateDir {
 
     /// The lock ends with the process, however it ends.
     fn lock(path: PathBuf) -> Result<Self> {
-        let dir = match File::open(&path) {
-            Err(error) if error.kind() == Io::NotFound => return Err(no_such_container()),
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let dir = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(&path) {
+            // Whatever else has the name is no container.
+            Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => return Err(no_such_container()),
             opened => opened.map_err(|error| host("open", &path, &error))?,
         };
         let deadline = Instant::now() + LOCK_LIMIT;
@@ -132,8 +101,13 @@ impl StateDir {
                 }
             }
         }
-        let gone = dir.metadata().map_err(|error| host("look at", &path, &error))?.nlink() == 0;
-        if gone { Err(no_such_container()) } else { Ok(Self { path, dir }) }
+        let status = dir.metadata().map_err(|error| host("look at", &path, &error))?;
+        if status.nlink() == 0 {
+            return Err(no_such_container());
+        }
+        let id = path.file_name().unwrap_or_default().to_string_lossy();
+        let mark = Mark::of(status.dev(), status.ino(), &id);
+        Ok(Self { path, mark, dir })
     }
 
     /// Its path.
@@ -146,10 +120,15 @@ impl StateDir {
         self.dir.as_fd()
     }
 
+    /// What is written on the container's cgroup.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
     /// Writes the record, whole or not at all.
     pub(crate) fn save(&self, record: &Record) -> Result<()> {
-        let bytes = serde_json::to_vec(record)
-            .map_err(|error| Error::new(ErrorKind::Host, format!("cannot encode the state: {error}")))?;
+        let bytes =
+            record.seal().map_err(|error| Error::new(ErrorKind::Host, format!("cannot encode the state: {error}")))?;
         self.write(STATE, &bytes)
     }
 
@@ -189,8 +168,8 @@ impl StateDir {
         })
     }
 
-    /// The record; `None` where none was written, or none can be read.
-    pub(crate) fn record(&self) -> Result<Option<Record>> {
+    /// What there is of a record.
+    pub(crate) fn record(&self) -> Result<Found> {
         read(&self.path)
     }
 
@@ -206,14 +185,22 @@ impl StateDir {
         for entry in std::fs::read_dir(&self.path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.file_name().is_some_and(|name| name != STATE) {
-                std::fs::remove_file(&path).map_err(failed)?;
+                remove(&path).map_err(failed)?;
             }
         }
-        match std::fs::remove_file(self.path.join(STATE)) {
-            Err(error) if error.kind() != Io::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        stage("files-removed");
+        remove(&self.path.join(STATE)).map_err(failed)?;
+        stage("record-removed");
         std::fs::remove_dir(&self.path).map_err(failed)
+    }
+}
+
+/// Removes whatever is there; a directory is none of this crate's making, and goes whole. Links are not followed.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == Io::NotFound => Ok(()),
+        Err(error) if error.kind() == Io::IsADirectory => std::fs::remove_dir_all(path),
+        removed => removed,
     }
 }
 
@@ -225,21 +212,21 @@ pub(crate) fn config(directory: &Path) -> Result<Spec> {
     Ok(spec)
 }
 
-/// The record in a state directory, without its lock; `None` where none was written.
-pub(crate) fn read(path: &Path) -> Result<Option<Record>> {
-    let file = path.join(STATE);
-    let bytes = match std::fs::read(&file) {
-        Err(error) if error.kind() == Io::NotFound => {
-            return if path.is_dir() { Ok(None) } else { Err(no_such_container()) };
+/// What there is of a record in a state directory, without its lock.
+pub(crate) fn read(path: &Path) -> Result<Found> {
+    let is_there = || std::fs::symlink_metadata(path).is_ok_and(|status| status.is_dir());
+    match record::read(&path.join(STATE)) {
+        Found::Nothing if !is_there() => Err(no_such_container()),
+        // A copy of another container's: what it says is that one's.
+        Found::Record(record) if path.file_name() != Some(record.id.as_ref()) => {
+            Ok(Found::Unusable { why: format!("it is that of container {:?}", record.id), record: None })
         }
-        read => read.map_err(|error| host("read", &file, &error))?,
-    };
-    let record: Record = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::new(ErrorKind::Host, format!("cannot read {}: {error}", file.display())))?;
-    if record.version == VERSION {
-        Ok(Some(record))
-    } else {
-        let why = format!("its version is {}, not {VERSION}", record.version);
-        Err(Error::new(ErrorKind::Host, format!("cannot read {}: {why}", file.display())))
+        found => Ok(found),
     }
+}
+
+/// When a state directory was changed last, as far as the file system says, and whose it is.
+pub(crate) fn seen(path: &Path) -> Option<(std::time::SystemTime, u32)> {
+    let status = std::fs::symlink_metadata(path).ok()?;
+    Some((status.modified().ok()?, status.uid()))
 }

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
+use serde::de::IgnoredAny;
 
 use super::{check, loosen};
 use crate::compile::Invalid;
@@ -66,6 +67,19 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(Spec, Vec<String>), Invalid> 
     };
     check::check(&spec)?;
     Ok((spec, warnings))
+}
+
+/// Parses a `process` that stands alone (config.md#process), as exec takes it; its places are those it would have in a
+/// config.json.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_process(bytes: &[u8]) -> std::result::Result<(Process, Vec<String>), Invalid> {
+    let whole = serde_json::from_slice::<IgnoredAny>(bytes);
+    whole.map_err(|error| Invalid::new("/process", format!("the process is not JSON: {error}")))?;
+    let (spec, warnings) = parse(&[br#"{"ociVersion":"1.0.0","process":"#, bytes, b"}"].concat())?;
+    let process = spec.process().clone();
+    Ok((process.ok_or_else(|| Invalid::new("/process", "process property must not be empty"))?, warnings))
 }
 
 /// serde_json's own limit, which it does not apply to what is ignored.

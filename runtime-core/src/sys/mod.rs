@@ -1,6 +1,7 @@
 //! The only room with `unsafe`: one system call, or one mapping, a function.
 #![allow(unsafe_code, reason = "this is the room for it")]
 
+pub(crate) mod attribute;
 pub(crate) mod bpf;
 mod call;
 pub(crate) mod clone;

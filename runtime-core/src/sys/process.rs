@@ -1,6 +1,8 @@
 //! Processes by descriptor: pidfds, their waiting, their limits.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -30,6 +32,30 @@ pub(crate) fn try_wait(process: &OwnedFd) -> Option<WaitStatus> {
     match waitid(Id::PIDFd(process.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
         Ok(WaitStatus::StillAlive) | Err(_) => None,
         Ok(status) => Some(status),
+    }
+}
+
+/// Waits for a child's end. Not nix's: it knows no real-time signal.
+pub(crate) fn wait(process: &OwnedFd) -> nix::Result<ExitStatus> {
+    loop {
+        // SAFETY: siginfo_t is plain integers, for which zero is a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `info` outlives the call.
+        let answer =
+            unsafe { libc::waitid(libc::P_PIDFD, process.as_raw_fd() as libc::id_t, &raw mut info, libc::WEXITED) };
+        match Errno::result(answer) {
+            Err(Errno::EINTR) => continue,
+            waited => waited?,
+        };
+        // SAFETY: of a child that ended, these are its status or signal.
+        let status = unsafe { info.si_status() };
+        // As wait4(2) encodes it.
+        let raw = match info.si_code {
+            libc::CLD_EXITED => (status & 0xff) << 8,
+            libc::CLD_DUMPED => status | 0x80,
+            _ => status,
+        };
+        return Ok(ExitStatus::from_raw(raw));
     }
 }
 
@@ -70,8 +96,22 @@ pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> nix::Result<Owned
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A close-on-exec copy of a descriptor that this process was started with: one without close-on-exec; EBADF where there
+/// is none.
+pub(crate) fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: takes numbers only; the answer is a new descriptor.
+    let copy = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: nobody else owns the new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// Takes ownership of descriptors that the kernel has just made for a received message; the last one is returned.
-pub(crate) fn own(received: &[std::os::fd::RawFd]) -> Option<OwnedFd> {
+pub(crate) fn own(received: &[RawFd]) -> Option<OwnedFd> {
     // SAFETY: recvmsg made these numbers, and this is the only place that takes them.
     received.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).next_back()
 }

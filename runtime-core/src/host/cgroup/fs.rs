@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -44,6 +44,35 @@ impl Cgroup {
         Self::open(path)
     }
 
+    /// A cgroup below this one, reached without a link and never from outside (openat2(2)).
+    pub(crate) fn open_below(&self, path: &std::ffi::CStr) -> nix::Result<Self> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
+        let how = OpenHow::new().flags(DIRECTORY).resolve(resolve);
+        openat2(&self.dir, path, how).map(|dir| Self { dir })
+    }
+
+    /// This cgroup, or the one below it, that a process is in.
+    pub(crate) fn home_of(&self, pid: u32) -> nix::Result<Option<Self>> {
+        if self.own_processes()?.contains(&pid) {
+            return self.dir.try_clone().map(|dir| Some(Self { dir })).map_err(errno_of);
+        }
+        for name in children(&self.dir)? {
+            let child = match openat(&self.dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
+                Err(Errno::ENOENT) => continue,
+                dir => Self { dir: dir? },
+            };
+            if let Some(home) = child.home_of(pid)? {
+                return Ok(Some(home));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The pids of the processes in it, without those below it.
+    fn own_processes(&self) -> nix::Result<Vec<u32>> {
+        Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
     /// The directory, for clone3 and bpf(2).
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
@@ -61,9 +90,9 @@ impl Cgroup {
         Ok(pids)
     }
 
-    /// Whether it is frozen: `frozen 1` in cgroup.events.
-    pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
-        Ok(self.read("cgroup.events")?.lines().any(|line| line == "frozen 1"))
+    /// Whether a process is in it or below it; a zombie is none.
+    pub(crate) fn is_populated(&self) -> nix::Result<bool> {
+        Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
     }
 
     /// How many of its processes the kernel killed for want of memory; 0 where it has no memory controller.
@@ -74,19 +103,23 @@ impl Cgroup {
 
     /// Kills every process in it and below it at once, whatever they fork meanwhile.
     pub(crate) fn kill(&self) -> nix::Result<()> {
-        let file = openat(&self.dir, "cgroup.kill", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        File::from(file).write_all(b"1").map_err(errno_of)
+        self.write("cgroup.kill", b"1")
     }
 
     /// Waits until no process is left in it or below it; ETIMEDOUT at the deadline.
     pub(crate) fn wait_until_empty(&self, limit: Duration) -> nix::Result<()> {
+        self.wait_for("populated 0", limit)
+    }
+
+    /// Waits for a line of cgroup.events; ETIMEDOUT at the deadline.
+    pub(super) fn wait_for(&self, line: &str, limit: Duration) -> nix::Result<()> {
         let deadline = Instant::now() + limit;
         let events = openat(&self.dir, "cgroup.events", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let events = File::from(events);
         loop {
             let mut buffer = [0; 256];
             let count = events.read_at(&mut buffer, 0).map_err(errno_of)?;
-            if buffer[..count].split(|byte| *byte == b'\n').any(|line| line == b"populated 0") {
+            if buffer[..count].split(|byte| *byte == b'\n').any(|found| found == line.as_bytes()) {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -107,7 +140,17 @@ impl Cgroup {
         remove_below(&self.dir)
     }
 
-    fn read(&self, name: &str) -> nix::Result<String> {
+    /// The directory.
+    pub(super) fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    pub(super) fn write(&self, name: &str, value: &[u8]) -> nix::Result<()> {
+        let file = openat(&self.dir, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+        File::from(file).write_all(value).map_err(errno_of)
+    }
+
+    pub(super) fn read(&self, name: &str) -> nix::Result<String> {
         let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).map_err(errno_of)?;
@@ -142,7 +185,7 @@ impl Cgroup {
 }
 
 /// The names of the cgroups directly below one.
-fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
+pub(super) fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
     let mut names = Vec::new();
     for entry in Dir::from_fd(openat(dir, ".", DIRECTORY, Mode::empty())?)?.iter() {
         let name = entry?.file_name().to_owned();

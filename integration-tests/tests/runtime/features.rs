@@ -1,0 +1,209 @@
+//! `features`: what a runtime says it can do (runtime-spec features.md), and whether it can.
+
+use integration_tests::bundle::Bundle;
+use integration_tests::harness::Need;
+use integration_tests::scene::Scene;
+use serde_json::{Value, json};
+
+integration_tests::tests! {
+    say_the_versions,
+    ask_for_nothing,
+    list_what_the_specification_lists [Need::Planc],
+    agree_with_mount_options [Need::Planc],
+    agree_with_namespaces [Need::Planc],
+    agree_with_capabilities [Need::Planc],
+    agree_with_what_is_not_built_in [Need::Planc],
+}
+
+/// Engines read both streams as one, so that there may be nothing on the second.
+#[track_caller]
+fn features(scene: &Scene) -> Value {
+    let done = scene.rt(&["features"]);
+    assert_eq!(done.ok().stderr, "");
+    done.json()
+}
+
+/// features.md: the two versions are required, and the first is not above the second.
+fn say_the_versions(scene: &Scene) {
+    let features = features(scene);
+    let version = |name: &str| {
+        let text = features[name].as_str().unwrap_or_else(|| panic!("no {name}"));
+        let numbers = text.split('-').next().unwrap().split('.').map(|number| number.parse::<u32>().unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    assert!(version("ociVersionMin") <= version("ociVersionMax"));
+    let (major, minor) = scene.runtime.spec;
+    assert_eq!(version("ociVersionMax")[..2], [major, minor], "it is what --version says");
+    for list in ["hooks", "mountOptions"] {
+        assert!(features[list].as_array().is_some_and(|list| !list.is_empty()), "no {list}");
+    }
+}
+
+/// No container, no root directory, no privilege.
+fn ask_for_nothing(scene: &Scene) {
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i"];
+    let done = scene.call_by(&nobody, &["features"]).done();
+    assert_eq!(done.ok().stderr, "");
+    assert_eq!(done.json(), features(scene));
+    assert!(!scene.root().exists());
+}
+
+fn list_what_the_specification_lists(scene: &Scene) {
+    let features = features(scene);
+    let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    assert_eq!(features["hooks"], json!(hooks));
+    assert_eq!((&features["ociVersionMin"], &features["ociVersionMax"]), (&json!("1.0.0"), &json!("1.3.0")));
+    let cgroup = json!({"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": false});
+    assert_eq!(features["linux"]["cgroup"], cgroup);
+    for member in ["seccomp", "apparmor", "selinux", "intelRdt", "netDevices"] {
+        assert!(features["linux"][member]["enabled"].is_boolean(), "{member}");
+    }
+    assert!(features["linux"]["mountExtensions"]["idmap"]["enabled"].is_boolean());
+    assert!(features["linux"]["memoryPolicy"]["modes"].is_array());
+    assert!(features["potentiallyUnsafeConfigAnnotations"].is_array() && features["annotations"].is_object());
+    assert!(!features.to_string().contains("null"), "the schema has no null");
+}
+
+/// config.md#linux-mount-options, and what mount(8) knows beside it. Options of file systems are none of these.
+const OPTIONS: &[&str] = &[
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "idmap",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "ridmap",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+];
+
+/// Whether the plan of a bundle can be compiled; where not, it points at the place.
+#[track_caller]
+fn compiles(scene: &Scene, bundle: &Bundle, pointer: &str) -> bool {
+    bundle.write();
+    let done = scene.rt(&["explain", "--bundle", bundle.arg()]);
+    if done.status.success() {
+        return true;
+    }
+    done.fails().says(pointer);
+    false
+}
+
+fn agree_with_mount_options(scene: &Scene) {
+    let features = features(scene);
+    let listed: Vec<&str> = features["mountOptions"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
+    for option in &listed {
+        assert!(OPTIONS.contains(option), "{option} is no option of the specification's");
+    }
+    let mut bundle = scene.bundle();
+    bundle.mount("/data", "tmpfs", "tmpfs", &[]);
+    for &option in OPTIONS {
+        bundle.set("/mounts/7/options", json!([option]));
+        let compiles = compiles(scene, &bundle, "config.json /mounts/7/options/0");
+        assert_eq!(compiles, listed.contains(&option), "{option}");
+    }
+}
+
+fn agree_with_namespaces(scene: &Scene) {
+    let features = features(scene);
+    for kind in ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts", "nosuch"] {
+        let mut bundle = scene.bundle();
+        match kind {
+            "user" => drop(bundle.user_namespace(100_000)),
+            kind => drop(bundle.namespace(kind, Some(""))),
+        }
+        let listed = features["linux"]["namespaces"].as_array().unwrap().contains(&json!(kind));
+        assert_eq!(compiles(scene, &bundle, "config.json /linux/namespaces"), listed, "{kind}");
+    }
+}
+
+/// One that is not known is told in a warning (config.md#linux-process).
+fn agree_with_capabilities(scene: &Scene) {
+    let features = features(scene);
+    let listed: Vec<&str> =
+        features["linux"]["capabilities"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut bundle = scene.bundle();
+    // In a user namespace all can be had that the kernel has.
+    bundle.user_namespace(100_000).capabilities(&listed).write();
+    let done = scene.rt(&["explain", "--bundle", bundle.arg()]);
+    assert_eq!(done.ok().stderr, "");
+    bundle.capabilities(&["CAP_NOSUCH"]).write();
+    scene.rt(&["explain", "--bundle", bundle.arg()]).ok().says("CAP_NOSUCH");
+    assert!(!listed.contains(&"CAP_NOSUCH"));
+}
+
+fn agree_with_what_is_not_built_in(scene: &Scene) {
+    let features = features(scene);
+    let cases = [
+        ("/linux/seccomp/enabled", "/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"})),
+        ("/linux/apparmor/enabled", "/process/apparmorProfile", json!("unconfined")),
+        ("/linux/selinux/enabled", "/process/selinuxLabel", json!("system_u:system_r:t:s0")),
+        ("/linux/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "x", "l3CacheSchema": "L3:0=f"})),
+        ("/linux/netDevices/enabled", "/linux/netDevices", json!({"eth9": {}})),
+        ("/linux/cgroup/rdma", "/linux/resources/rdma", json!({"mlx5_1": {"hcaHandles": 3}})),
+    ];
+    for (feature, pointer, value) in cases {
+        let enabled = features.pointer(feature).and_then(Value::as_bool).unwrap_or_else(|| panic!("no {feature}"));
+        let mut bundle = scene.bundle();
+        bundle.set(pointer, value);
+        assert_eq!(compiles(scene, &bundle, &format!("config.json {pointer}")), enabled, "{feature}");
+    }
+    if features["linux"]["memoryPolicy"]["modes"] == json!([]) {
+        let mut bundle = scene.bundle();
+        bundle.set("/linux/memoryPolicy", json!({"mode": "MPOL_INTERLEAVE", "nodes": "0"}));
+        assert!(!compiles(scene, &bundle, "config.json /linux/memoryPolicy"));
+    }
+}

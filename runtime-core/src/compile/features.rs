@@ -1,0 +1,83 @@
+//! What is built in, as engines ask for it (runtime-spec features.md): from the tables that plans are compiled with.
+
+use std::collections::BTreeMap;
+
+use oci_spec::runtime::{
+    Apparmor, Cgroup, Features, IDMap, IntelRdt, LinuxFeature, LinuxNamespaceType, MemoryPolicy, MountExtensions,
+    NetDevices, Seccomp, Selinux,
+};
+
+use super::{capabilities, mount_options};
+use crate::spec;
+use crate::wire::Ns;
+
+/// The oldest version of the runtime-spec whose config.json is taken.
+const OLDEST: &str = "1.0.0";
+
+/// The hooks of runtime-spec config.md#posix-platform-hooks, in the order of their calling.
+const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// What this version of the crate can do, whatever the host has (runtime-spec features.md, features-linux.md). A list that
+/// is empty means none, `false` means that it is not built in, and what has no value means nothing: the actions of a
+/// seccomp that is not there.
+pub fn features() -> Features {
+    let mut features = Features::default();
+    features
+        .set_oci_version_min(OLDEST.to_owned())
+        .set_oci_version_max(spec::VERSION.to_owned())
+        .set_hooks(Some(HOOKS.map(str::to_owned).to_vec()))
+        .set_mount_options(Some(mount_options::known()))
+        .set_linux(Some(linux()))
+        .set_annotations(Some(BTreeMap::new().into_iter().collect()))
+        .set_potentially_unsafe_config_annotations(Some(Vec::new()));
+    features
+}
+
+fn linux() -> LinuxFeature {
+    let mut cgroup = Cgroup::default();
+    cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(false)).set_systemd_user(Some(false));
+    cgroup.set_rdma(Some(false));
+    let mut seccomp = Seccomp::default();
+    seccomp.set_enabled(Some(false));
+    let mut apparmor = Apparmor::default();
+    apparmor.set_enabled(Some(false));
+    let mut selinux = Selinux::default();
+    selinux.set_enabled(Some(false));
+    let mut rdt = IntelRdt::default();
+    rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
+    let mut policy = MemoryPolicy::default();
+    policy.set_modes(Some(Vec::new())).set_flags(Some(Vec::new()));
+    let mut idmap = IDMap::default();
+    idmap.set_enabled(Some(false));
+    let mut mounts = MountExtensions::default();
+    mounts.set_idmap(Some(idmap));
+    let mut devices = NetDevices::default();
+    devices.set_enabled(Some(false));
+
+    let mut linux = LinuxFeature::default();
+    linux
+        .set_namespaces(Some(Ns::ALL.map(namespace).to_vec()))
+        .set_capabilities(Some(capabilities::known()))
+        .set_cgroup(Some(cgroup))
+        .set_seccomp(Some(seccomp))
+        .set_apparmor(Some(apparmor))
+        .set_selinux(Some(selinux))
+        .set_intel_rdt(Some(rdt))
+        .set_memory_policy(Some(policy))
+        .set_mount_extensions(Some(mounts))
+        .set_net_devices(Some(devices));
+    linux
+}
+
+const fn namespace(ns: Ns) -> LinuxNamespaceType {
+    match ns {
+        Ns::User => LinuxNamespaceType::User,
+        Ns::Pid => LinuxNamespaceType::Pid,
+        Ns::Network => LinuxNamespaceType::Network,
+        Ns::Ipc => LinuxNamespaceType::Ipc,
+        Ns::Uts => LinuxNamespaceType::Uts,
+        Ns::Cgroup => LinuxNamespaceType::Cgroup,
+        Ns::Time => LinuxNamespaceType::Time,
+        Ns::Mount => LinuxNamespaceType::Mount,
+    }
+}

@@ -1,0 +1,33 @@
+//! The freezer (Documentation/admin-guide/cgroup-v2.rst, cgroup.freeze): a container paused, and resumed.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::Cgroup;
+
+impl Cgroup {
+    /// Freezes every process in it and below it, and waits until all are; ETIMEDOUT at the deadline. What could not be
+    /// frozen whole is thawed again.
+    pub(crate) fn freeze(&self, limit: Duration) -> nix::Result<()> {
+        let frozen = self.write("cgroup.freeze", b"1").and_then(|()| self.wait_for("frozen 1", limit));
+        frozen.inspect_err(|_| {
+            // The first failure is the one to tell.
+            let _ = self.write("cgroup.freeze", b"0");
+        })
+    }
+
+    /// Thaws it, and waits until none of it is frozen; EBUSY where a cgroup above it is, ETIMEDOUT at the deadline.
+    pub(crate) fn thaw(&self, limit: Duration) -> nix::Result<()> {
+        let asked = self.read("cgroup.freeze")?;
+        self.write("cgroup.freeze", b"0")?;
+        // It was not this one's to thaw: waiting would change nothing.
+        let limit = if asked.trim_ascii() == "0" { Duration::ZERO } else { limit };
+        self.wait_for("frozen 0", limit).map_err(|errno| if limit.is_zero() { Errno::EBUSY } else { errno })
+    }
+
+    /// Whether it is frozen: `frozen 1` in cgroup.events.
+    pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
+        Ok(self.read("cgroup.events")?.lines().any(|line| line == "frozen 1"))
+    }
+}
