@@ -68,3 +68,4 @@ pub use oci_spec;
 
 pub use lifecycle::{Container, Deletion, Joined, Process, Runtime, Signal, Stdio, Target};
 pub use state::{State, Status};
+pub use wire::WindowSize;

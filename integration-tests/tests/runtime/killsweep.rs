@@ -15,6 +15,7 @@ use integration_tests::oracle::Snapshot;
 use integration_tests::process;
 use integration_tests::runtime::{Call, Running};
 use integration_tests::scene::{Container, Scene};
+use integration_tests::terminal::ConsoleSocket;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fchmod};
@@ -33,6 +34,7 @@ integration_tests::tests! {
     of_run_with_a_pidfd_socket [Need::Failpoints],
     of_delete [Need::Failpoints],
     of_delete_of_a_spoilt_state [Need::Failpoints],
+    of_a_terminal [Need::Failpoints],
     of_an_exec [Need::Failpoints],
     of_an_exec_in_a_user_namespace [Need::Failpoints],
 }
@@ -65,6 +67,13 @@ fn of_joined_namespaces(scene: &Scene) {
 /// What is written there belongs to the user, and the user kills and deletes.
 fn of_a_rootless_container(scene: &Scene) {
     sweep(&rootless::by_user(scene), &rootless::bundle(scene));
+}
+
+fn of_a_terminal(scene: &Scene) {
+    let socket = ConsoleSocket::listen(scene.path("console.sock"));
+    let mut bundle = scene.bundle();
+    bundle.set("/process/terminal", true);
+    sweep_with(scene, &bundle, &["--console-socket", socket.arg()], &scene.snapshot());
 }
 
 fn of_an_exec(scene: &Scene) {
@@ -107,10 +116,14 @@ fn sweep(scene: &Scene, bundle: &Bundle) {
     sweep_from(scene, bundle, &scene.snapshot());
 }
 
-/// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
 fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
+    sweep_with(scene, bundle, &[], before);
+}
+
+/// Stops and kills at every step of the bundle's plan, always with the same id: it must be free again each time.
+fn sweep_with(scene: &Scene, bundle: &Bundle, more: &[&str], before: &Snapshot) {
     let pid_file = bundle.dir().join("pid");
-    let options = ["--pid-file", pid_file.to_str().unwrap()];
+    let options = [&["--pid-file", pid_file.to_str().unwrap()], more].concat();
     let steps = steps_with(scene, bundle, &options);
     let of_start = steps.iter().position(|step| step["op"] == "AwaitStart").expect("no AwaitStart");
     let container = scene.container(bundle);
@@ -136,7 +149,7 @@ fn sweep_from(scene: &Scene, bundle: &Bundle, before: &Snapshot) {
         tried += 1;
     }
     assert_eq!(tried, steps.len(), "every step is tried");
-    container.create();
+    container.try_create(more).ok();
     container.delete();
 }
 

@@ -1,6 +1,7 @@
 //! The tests of `RUNTIME`, by subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
+mod attached;
 mod capabilities;
 mod descriptors;
 mod devices;
@@ -22,6 +23,7 @@ mod rootless;
 mod rootless_cgroups;
 mod run;
 mod state;
+mod terminal;
 mod users;
 
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         state::TESTS,
         ps::TESTS,
         pause::TESTS,
+        terminal::TESTS,
+        attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
         rootless::TESTS,

@@ -19,6 +19,7 @@ mod program;
 mod rlimits;
 mod rootfs;
 mod sysctl;
+mod terminal;
 mod text;
 mod verify;
 
@@ -37,7 +38,7 @@ use self::namespaces::Namespaces;
 use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
-use crate::wire::Propagation;
+use crate::wire::{Propagation, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +119,12 @@ pub struct CreateOptions {
     pub root_switch: RootSwitch,
     /// Which session keyring the container has.
     pub keyring: Keyring,
+    /// The AF_UNIX stream socket that gets the master of the terminal, absolute; `None` leaves it to the caller
+    /// ([`crate::Container::terminal`]).
+    pub console_socket: Option<PathBuf>,
+    /// The size of the caller's own terminal, where the caller will pass bytes between it and the container's. It counts
+    /// instead of `consoleSize`, unless it is 0; and the carriage is returned once, by the caller's (ONLCR is cleared).
+    pub window: Option<WindowSize>,
     /// Whether the time of each step is kept.
     pub timing: Timing,
     /// Whether the caller is taken for one who may not do what root may.
@@ -224,6 +231,8 @@ impl LaunchPlan {
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
         let program = program::Program::read(request.process, launch.options.listen_fds)?;
+        let terminal = terminal::Terminal::read(request, user.uid())?;
+        terminal.check(&mounts)?;
         let told = process::Told::read(launch.options)?;
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
@@ -241,6 +250,8 @@ impl LaunchPlan {
         rootfs::attach(request, plan);
         let attached = mounts::attach(&mounts, plan)?;
         devices::furnish(request, &devices, &attached, plan);
+        let console = terminal.open(plan)?;
+        terminal::Terminal::bind(console, &attached, plan);
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&covered, plan)?;
         let proc = sysctl::open(request, &sysctls, plan)?;
@@ -253,6 +264,7 @@ impl LaunchPlan {
         rootfs::protect(request, plan);
 
         // Confine: init gives up what the program shall not have.
+        terminal::Terminal::take(console, plan);
         rlimits::set(request, &limits, plan);
         process::join_keyring(request, plan)?;
         capabilities::bound(&sets, plan);
@@ -261,6 +273,7 @@ impl LaunchPlan {
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
+        terminal.hand_over(plan);
         process::record(listener, &told, plan);
 
         // Act two, run.

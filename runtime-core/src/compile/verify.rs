@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 19] = [
+const AT_MOST_ONCE: [&str; 24] = [
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
@@ -46,6 +46,11 @@ const AT_MOST_ONCE: [&str; 19] = [
     "OpenProc",
     "JoinKeyring",
     "AwaitStart",
+    "OpenTerminal",
+    "BindConsole",
+    "TakeTerminal",
+    "SendTerminal",
+    "KeepTerminal",
 ];
 
 /// Which steps come after which: all of the first before any of the second.
@@ -91,6 +96,16 @@ const ORDER: &[(&str, &[&str])] = &[
     ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("SetReadOnly", &["PivotRoot", "MoveRoot"]),
+    // The terminal is the container's own, of its own devpts, and it is taken by the leader of a session.
+    ("Mount", &["OpenTerminal"]),
+    ("Bind", &["OpenTerminal"]),
+    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot"]),
+    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("NewSession", &["TakeTerminal"]),
+    ("TakeRoot", &["OpenTerminal"]),
+    ("TakeTerminal", &["SetUser", "SendTerminal", "KeepTerminal"]),
+    ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
+    ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
     ("OpenProc", &["PivotRoot", "MoveRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
@@ -164,6 +179,12 @@ fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     if count(steps, "PivotRoot") + count(steps, "MoveRoot") != usize::from(kind == PlanKind::Launch) {
         return Err("the root is not changed once".to_owned());
     }
+    let terminals = count(steps, "OpenTerminal");
+    let handed_over = count(steps, "SendTerminal") + count(steps, "KeepTerminal");
+    if count(steps, "TakeTerminal") != terminals || handed_over != terminals || count(steps, "BindConsole") > terminals
+    {
+        return Err("a terminal is opened, taken and handed over".to_owned());
+    }
     if count(steps, "AwaitStart") != count(steps, "CloseSlots") {
         return Err("who waits for start holds nothing else".to_owned());
     }
@@ -218,7 +239,8 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             InitOp::OpenDirectory { slot, .. }
             | InitOp::TakeNull { slot }
             | InitOp::MakeEmpty { slot }
-            | InitOp::OpenProc { slot, .. },
+            | InitOp::OpenProc { slot, .. }
+            | InitOp::OpenTerminal { slot, .. },
         ) => Some(*slot),
         _ => None,
     }
@@ -241,6 +263,9 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
         InitOp::WriteSysctl { proc, .. } => vec![*proc],
         InitOp::AwaitStart { listener } => vec![*listener],
+        InitOp::OpenTerminal { pts, .. } => vec![pts.base],
+        InitOp::BindConsole { place, terminal } => vec![place.base, *terminal],
+        InitOp::TakeTerminal { terminal } => vec![*terminal],
         _ => Vec::new(),
     }
 }
@@ -344,7 +369,7 @@ mod tests {
             (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
             linux["namespaces"].as_array_mut().unwrap().push(serde_json::json!({ "type": "user" }));
         }
-        config["process"]["terminal"] = false.into();
+        config["process"]["terminal"] = (!has_user).into();
         config["process"]["oomScoreAdj"] = 7.into();
         let extra = serde_json::json!([
             { "destination": "/a", "source": "/a", "options": ["bind", "ro"] },
@@ -373,7 +398,8 @@ mod tests {
             time_namespaces: true,
             cgroup: Some(cgroup),
         };
-        let options = CreateOptions { pid_file: Some("/pid".into()), ..CreateOptions::default() };
+        let console_socket = (!has_user).then(|| "/console.sock".into());
+        let options = CreateOptions { pid_file: Some("/pid".into()), console_socket, ..CreateOptions::default() };
         let id = Id::new("x").unwrap();
         let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/x"));
         let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };

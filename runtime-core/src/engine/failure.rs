@@ -82,6 +82,13 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::Mount { .. }) if errno == Errno::ENODEV => "unknown filesystem type (ENODEV)".to_owned(),
         Op::Init(InitOp::TakeNull { .. }) if errno == Errno::EINVAL => "it is not the null device".to_owned(),
         Op::Init(InitOp::BindDevice { .. }) if errno == Errno::EINVAL => "the host's is another device".to_owned(),
+        Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENXIO => "no devpts is there (ENXIO)".to_owned(),
+        Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENOSPC => {
+            "there are no more (its max, or kernel.pty.max)".to_owned()
+        }
+        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
         Op::Init(InitOp::Bind { attributes, recursive_attributes, .. })
             if errno == Errno::EPERM && attributes.clear | recursive_attributes.clear != 0 =>

@@ -26,7 +26,7 @@ use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
-use crate::sys::{bpf, process};
+use crate::sys::{bpf, process, terminal};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
 
 impl Walk<'_> {
@@ -53,6 +53,8 @@ impl Walk<'_> {
             HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
             HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
+            HostOp::SendTerminal { path } => self.send_terminal(path),
+            HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
@@ -77,6 +79,13 @@ impl Walk<'_> {
         write_pid(path, self.pid()?)?;
         self.pid_file = Some(path.to_owned());
         Ok(())
+    }
+
+    /// What is not a pty's master is nothing to send.
+    fn send_terminal(&mut self, path: Text<'_>) -> nix::Result<()> {
+        let master = self.terminal.take().ok_or(Errno::ENOTTY)?;
+        let name = format!("/dev/pts/{}", terminal::number(master.as_fd())?);
+        socket::send(Path::new(os(path)), name.as_bytes(), master.as_fd())
     }
 
     /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.

@@ -9,3 +9,4 @@ pub(crate) mod mount;
 pub(crate) mod page;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod terminal;
