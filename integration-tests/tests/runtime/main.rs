@@ -5,6 +5,7 @@ mod attached;
 mod capabilities;
 mod descriptors;
 mod devices;
+mod doctor;
 mod exec;
 mod exec_security;
 mod features;
@@ -18,6 +19,8 @@ mod planc;
 mod process;
 mod ps;
 mod rootfs;
+mod rootless;
+mod rootless_cgroups;
 mod run;
 mod state;
 mod terminal;
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
+        rootless::TESTS,
+        rootless_cgroups::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         input::TESTS,
         features::TESTS,
         planc::TESTS,
+        doctor::TESTS,
         killsweep::TESTS,
     ];
     integration_tests::harness::main(tests.concat())
