@@ -227,6 +227,8 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::EndHooks {} => sys::set_dumpable(false),
         InitOp::RunHookInside { ref hook } => hooks::run(init, hook),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
+        InitOp::LeaveGroups {} => confine::leave_groups(),
+        InitOp::TryOomScore { score } => isolate::try_oom_score(score),
         InitOp::CloseSlots { ref keep } => isolate::close_slots(init, keep),
         InitOp::JoinAll { spaces, init: process } => sys::setns(init.slots.get(process)?, spaces.0),
         InitOp::TakeRoot {} => isolate::take_root(init),

@@ -134,7 +134,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// The runtime whose containers' states are below `root`, an absolute path, which is made (0700) when first needed.
+    /// The runtime whose containers' states are below `root`, an absolute path, which is made (01700) when first needed.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), program: Program::default() }
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
 use runtime_core::{
-    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Timing,
-    WindowSize, spec,
+    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
+    Timing, WindowSize, spec,
 };
 use serde::Deserialize;
 
@@ -113,6 +113,7 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         window: asked.window.map(|(rows, columns)| WindowSize { rows, columns }),
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
+        rootless: Rootless::Auto,
     };
     let launch = Launch {
         id: &Id::new("golden").unwrap(),
@@ -146,10 +147,16 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
+<<<<<<< HEAD
 const TERSE: [&str; 17] = [
+=======
+const TERSE: [&str; 16] = [
+>>>>>>> main
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",
+    "HaveUidsMapped",
+    "HaveGidsMapped",
     "StageTree",
     "AttachRootfs",
     "Mount",

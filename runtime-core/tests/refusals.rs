@@ -17,11 +17,14 @@ fn root() -> Facts {
         bounding: ALL,
         last_capability: 40,
         initial_user_namespace: true,
+        setgroups_denied: false,
+        foreign_namespaces: 0,
         time_namespaces: true,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),
             delegated: true,
+            delegated_below: false,
             controllers: vec![],
         }),
     }

@@ -65,7 +65,7 @@ ops! {
     6 ListenForStart { slot: Slot } => "listen for start as {slot}";
     /// vfork-clone, and execveat of the sealed init program.
     7 SpawnInit { spaces: Spaces, into_cgroup: bool } => "spawn init with {spaces} new namespaces";
-    /// user_namespaces(7); unprivileged hosts write one line of their own id, or call newuidmap and newgidmap.
+    /// user_namespaces(7); without privileges one line of the caller's own id. An empty list is not written.
     8 WriteIdMaps { uids: List<'a, IdMap>, gids: List<'a, IdMap>, deny_setgroups: bool }
         => "write {} uid and {} gid maps", uids.len(), gids.len();
     /// prlimit(2) from outside, for an init that lost the host's privileges to a user namespace.
@@ -81,10 +81,17 @@ ops! {
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
+<<<<<<< HEAD
     /// Journalled before the first hook: whatever ends the container from here on, its poststop hooks are run.
     16 OwePoststop {} => "owe the poststop hooks from here on";
     /// In the runtime's namespaces; the step ends with the hook, or with its time.
     17 RunHook { hook: Hook<'a> } => "run the {hook}";
+=======
+    /// newuidmap(1): ids that the caller was given (subuid(5)).
+    24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
+    /// newgidmap(1): ids that the caller was given (subgid(5)).
+    25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
+>>>>>>> main
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).
@@ -223,6 +230,10 @@ ops! {
     57 BindConsole { place: Place<'a>, terminal: Slot } => "bind the terminal in {terminal} to {place}";
     /// ioctl(TIOCSCTTY) and dup3(2); from here on nothing of the caller's streams is left.
     58 TakeTerminal { terminal: Slot } => "take the terminal in {terminal} as controlling terminal and standard streams";
+    /// setgroups(2) with none. A joined user namespace may deny it for good (user_namespaces(7)); that is no error.
+    60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
+    /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
+    61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
 }
 
 /// A cgroup below another one.

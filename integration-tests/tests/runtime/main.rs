@@ -5,6 +5,7 @@ mod attached;
 mod capabilities;
 mod descriptors;
 mod devices;
+mod doctor;
 mod exec;
 mod exec_security;
 mod features;
@@ -21,6 +22,8 @@ mod planc;
 mod process;
 mod ps;
 mod rootfs;
+mod rootless;
+mod rootless_cgroups;
 mod run;
 mod state;
 mod terminal;
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
+        rootless::TESTS,
+        rootless_cgroups::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
         hook_failures::TESTS,
         hook_limits::TESTS,
         planc::TESTS,
+        doctor::TESTS,
         killsweep::TESTS,
     ];
     integration_tests::harness::main(tests.concat())

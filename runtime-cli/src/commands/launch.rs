@@ -30,6 +30,7 @@ pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions,
         pidfd_socket: given.path(&PIDFD_SOCKET).map(|path| absolute(&path)).transpose()?,
         console_socket: given.path(&CONSOLE_SOCKET).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
+        rootless: context.rootless,
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
         ..CreateOptions::default()
     })
@@ -61,6 +62,12 @@ pub(super) fn failure(context: &Context, given: &Given, verb: &'static str, erro
         let acts = if verb == "run" { "--run " } else { "" };
         format!("{left}. see: {program} explain {acts}-b {} --step {}", bundle.display(), step.number)
     });
+    let error = if context.homeless && error.kind() == ErrorKind::Host {
+        let why = format!("{error}: where an unprivileged user may keep it neither XDG_RUNTIME_DIR nor --root says");
+        Error::new(ErrorKind::Host, why)
+    } else {
+        error
+    };
     Failure::Launch { verb, error, advice }
 }
 

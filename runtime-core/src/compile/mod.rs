@@ -92,6 +92,19 @@ pub enum Timing {
     Steps,
 }
 
+/// Whether the caller is taken for one who may not do to this host what root may. Such a one goes without a cgroup
+/// where it may make none and none is needed, and without a lower oom_score_adj where that is denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// Where its effective uid is not 0, or it is in another user namespace than the first.
+    #[default]
+    Auto,
+    /// It is. Root of the host is not let off the cgroup even so: its containers need the device filter.
+    Yes,
+    /// It is not: what is not permitted is an error.
+    No,
+}
+
 /// What the caller asks for beside config.json.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
@@ -115,6 +128,8 @@ pub struct CreateOptions {
     pub window: Option<WindowSize>,
     /// Whether the time of each step is kept.
     pub timing: Timing,
+    /// Whether the caller is taken for one who may not do what root may.
+    pub rootless: Rootless,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -151,7 +166,7 @@ struct Request<'a> {
 }
 
 /// The oldest kernel that has all that a plan is made of: cgroup.kill, mount_setattr(2), openat2(2), clone3(2).
-const OLDEST_KERNEL: (u32, u32) = (5, 14);
+pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
 impl<'a> Request<'a> {
     fn read(
@@ -208,8 +223,13 @@ impl LaunchPlan {
         // Read all of it first: what cannot be is said before any step is written.
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
+<<<<<<< HEAD
         check::supported(process, request.linux)?;
         request.cgroup = cgroup::path(request.linux, request.host_cgroups, launch.id)?;
+=======
+        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
+        check::supported(spec, process, request.linux)?;
+>>>>>>> main
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;

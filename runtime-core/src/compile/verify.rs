@@ -26,13 +26,20 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
+<<<<<<< HEAD
 const AT_MOST_ONCE: [&str; 25] = [
+=======
+const AT_MOST_ONCE: [&str; 24] = [
+>>>>>>> main
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
     "ListenForStart",
     "WriteIdMaps",
+    "HaveUidsMapped",
+    "HaveGidsMapped",
+    "LeaveGroups",
     "AllowMaps",
     "Undump",
     "BecomeRoot",
@@ -66,10 +73,13 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CloseOthers", &["Join", "Unshare", "AllowMaps"]),
     ("Undump", &["Join", "BecomeRoot"]),
     ("SetOomScore", &["BecomeRoot", "Undump", "SetUser"]),
+    ("TryOomScore", &["BecomeRoot", "Undump", "SetUser"]),
     // The host's trees are locked by what comes after.
     ("MakeStage", &["StageTree"]),
     ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
-    ("WriteIdMaps", &["BecomeRoot"]),
+    ("WriteIdMaps", &["HaveUidsMapped", "HaveGidsMapped", "Undump", "BecomeRoot"]),
+    ("HaveUidsMapped", &["HaveGidsMapped", "Undump", "BecomeRoot"]),
+    ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
     ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
     // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
@@ -122,6 +132,7 @@ const ORDER: &[(&str, &[&str])] = &[
     // CVE-2023-25173, CVE-2022-29162, CVE-2024-21626: who the program is, in this order.
     ("LimitInit", &["SetUser"]),
     ("JoinKeyring", &["SetUser"]),
+    ("LeaveGroups", &["SetUser"]),
     ("Bound", &["SetUser"]),
     ("SetUser", &["SetCapabilities", "NoNewPrivileges", "VerifyDirectory", "FindProgram"]),
     ("SetCapabilities", &["FindProgram"]),
@@ -225,7 +236,7 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     }
     for (index, step) in steps.iter().enumerate() {
         let makes_user = matches!(step.op, Op::Init(InitOp::Unshare { spaces }) if spaces.has(Ns::User));
-        if makes_user && !is(steps.get(index + 1), "WriteIdMaps") {
+        if makes_user && !has_id_maps(steps.get(index + 1..).unwrap_or_default()) {
             return Err("a user namespace without id maps".to_owned());
         }
     }
@@ -319,6 +330,7 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
+<<<<<<< HEAD
 /// The hook that a step runs.
 fn hook_of<'a>(step: &Step<'a>) -> Option<Hook<'a>> {
     match step.op {
@@ -351,6 +363,18 @@ fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
         before = Some((hook.kind, hook.index));
     }
     Ok(())
+=======
+/// Whether the host's next steps write one map of each kind.
+fn has_id_maps(steps: &[Step<'_>]) -> bool {
+    let written = steps.iter().map_while(|step| match step.op {
+        Op::Host(HostOp::WriteIdMaps { uids, gids, .. }) => Some([!uids.is_empty(), !gids.is_empty()]),
+        Op::Host(HostOp::HaveUidsMapped { maps }) => Some([!maps.is_empty(), false]),
+        Op::Host(HostOp::HaveGidsMapped { maps }) => Some([false, !maps.is_empty()]),
+        _ => None,
+    });
+    let kinds = written.fold([0, 0], |[uids, gids], [uid, gid]| [uids + i32::from(uid), gids + i32::from(gid)]);
+    kinds == [1, 1]
+>>>>>>> main
 }
 
 /// What capset(2) and prctl(2) would refuse, and what nobody must have.
@@ -407,8 +431,13 @@ mod tests {
         config["mounts"].as_array_mut().unwrap().extend(extra.as_array().unwrap().iter().cloned());
         let (spec, _) = spec::parse(config.to_string().as_bytes()).unwrap();
         let all = (1 << 41) - 1;
-        let cgroup =
-            CgroupFacts { mount: "/sys/fs/cgroup".into(), own: "/".to_owned(), delegated: true, controllers: vec![] };
+        let cgroup = CgroupFacts {
+            mount: "/sys/fs/cgroup".into(),
+            own: "/".to_owned(),
+            delegated: true,
+            delegated_below: true,
+            controllers: vec![],
+        };
         let facts = Facts {
             kernel: (6, 18),
             euid: 0,
@@ -416,6 +445,8 @@ mod tests {
             effective: all,
             bounding: all,
             last_capability: 40,
+            setgroups_denied: false,
+            foreign_namespaces: 0,
             initial_user_namespace: true,
             time_namespaces: true,
             cgroup: Some(cgroup),

@@ -1,5 +1,9 @@
+<<<<<<< HEAD
 //! The birth of a child, init or a hook: clone3 like vfork, and execveat in the child, with nothing between them that could
 //! meet a lock.
+=======
+//! Births: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
+>>>>>>> main
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -18,12 +22,18 @@ pub(crate) struct Move {
 /// What the child needs between clone and exec, and where it says why exec failed.
 struct Birth<'a> {
     moves: &'a [Move],
+<<<<<<< HEAD
     manners: Manners,
     /// With an empty path the program itself, else what a path is resolved from.
+=======
+    /// The program, or with an absolute `path` anything.
+>>>>>>> main
     program: RawFd,
     path: *const c_char,
     args: *const *const c_char,
     env: *const *const c_char,
+    /// Whether nothing of this process is inherited but what was moved: no other descriptor, no blocked signal.
+    bare: bool,
     errno: i32,
 }
 
@@ -49,6 +59,7 @@ pub(crate) fn spawn(
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(&[]));
+<<<<<<< HEAD
     let (path, args, env) = (c"".as_ptr(), args.as_ptr(), env.as_ptr());
     bear(flags, cgroup, Birth { moves, manners: Manners::Init, program, path, args, env, errno: 0 })
 }
@@ -70,6 +81,33 @@ fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
 }
 
 fn bear(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
+=======
+    let (path, bare) = (c"".as_ptr(), false);
+    clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+}
+
+/// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
+/// are not 0 to 2 here, and no other descriptor. The calling thread is to block all signals; in the child none is.
+pub(crate) fn execute(
+    path: &CStr,
+    args: &[&CStr],
+    env: &[&CStr],
+    streams: [BorrowedFd<'_>; 3],
+) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(env));
+    let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
+    let (program, path, bare) = (libc::AT_FDCWD, path.as_ptr(), true);
+    let moves = &moves;
+    clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+}
+
+/// A null-terminated table, as execve(2) takes it.
+fn pointers(texts: &[&CStr]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
+>>>>>>> main
     const STACK: usize = 16 * 1024;
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
@@ -123,11 +161,20 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
             break;
         }
     }
+<<<<<<< HEAD
     if answer >= 0 && birth.manners == Manners::Hook {
         answer = shed();
     }
     if answer >= 0 {
         let (path, args, env) = (birth.path as usize, birth.args as usize, birth.env as usize);
+=======
+    if answer >= 0 && birth.bare {
+        answer = strip();
+    }
+    if answer >= 0 {
+        let path = birth.path as usize;
+        let (args, env) = (birth.args as usize, birth.env as usize);
+>>>>>>> main
         // SAFETY: the pointers are of strings and null-terminated arrays that the parent keeps alive.
         answer = unsafe {
             let flags = libc::AT_EMPTY_PATH as usize;
@@ -141,6 +188,7 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
     }
 }
 
+<<<<<<< HEAD
 /// What a hook's child does before it executes. Its table of descriptors, its signal actions and its working directory are
 /// copies: none of the CLONE_* that would share them is set.
 fn shed() -> isize {
@@ -168,6 +216,23 @@ fn shed() -> isize {
         ]
     };
     answers.into_iter().find(|answer| *answer < 0).unwrap_or(0)
+=======
+/// Closes every descriptor but the standard streams, and unblocks every signal.
+fn strip() -> isize {
+    const BEHIND_STREAMS: usize = 3;
+    let none = 0u64;
+    // SAFETY: the child has a descriptor table of its own; the mask is read before `none` ends.
+    unsafe {
+        match syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]) {
+            0 => {
+                let mask = (&raw const none) as usize;
+                let size = size_of_val(&none);
+                syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0])
+            }
+            refused => refused,
+        }
+    }
+>>>>>>> main
 }
 
 /// clone3(2) with a stack of the child's own, on which it calls [`born`].
