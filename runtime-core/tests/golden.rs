@@ -147,11 +147,7 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-<<<<<<< HEAD
-const TERSE: [&str; 17] = [
-=======
-const TERSE: [&str; 16] = [
->>>>>>> main
+const TERSE: [&str; 19] = [
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",

@@ -81,17 +81,14 @@ ops! {
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
-<<<<<<< HEAD
     /// Journalled before the first hook: whatever ends the container from here on, its poststop hooks are run.
     16 OwePoststop {} => "owe the poststop hooks from here on";
     /// In the runtime's namespaces; the step ends with the hook, or with its time.
     17 RunHook { hook: Hook<'a> } => "run the {hook}";
-=======
     /// newuidmap(1): ids that the caller was given (subuid(5)).
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
     25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
->>>>>>> main
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).

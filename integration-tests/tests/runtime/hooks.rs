@@ -11,6 +11,8 @@ use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use serde_json::{Value, json};
 
+use crate::rootless;
+
 integration_tests::tests! {
     are_run_in_order_over_a_life,
     are_run_in_order_by_run,
@@ -24,7 +26,7 @@ integration_tests::tests! {
     work_outside_of_the_root_filesystem [Need::Planc],
     inherit_nothing [Need::Planc],
     see_their_namespaces,
-    of_an_unprivileged_caller_see_the_containers [Need::Planc],
+    of_an_unprivileged_caller_see_the_containers,
     of_create_container_may_mount,
     of_create_container_may_mount_in_a_user_namespace,
     of_start_container_are_confined,
@@ -378,30 +380,24 @@ fn see_their_namespaces(scene: &Scene) {
     }
 }
 
-/// As a network helper does, which is given the pid alone. (Only planc is told here how to do without root.)
+/// As a network helper does, which is given the pid alone.
 fn of_an_unprivileged_caller_see_the_containers(scene: &Scene) {
-    const NOBODY: u32 = 65_534;
-    let mut bundle = scene.bundle();
+    let user = rootless::by_user(scene);
+    let mut bundle = rootless::bundle(scene);
     let out = Out::of(scene, &mut bundle);
-    let map = json!([{"containerID": 0, "hostID": NOBODY, "size": 1}]);
-    bundle.user_namespace(NOBODY).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
-    bundle
-        .set("/mounts", json!([{"destination": "/proc", "type": "proc", "source": "proc"}]))
-        .remove("/linux/resources");
     let text = format!(
-        "read state; pid=${{state##*:}}; readlink /proc/${{pid%\\}}}}/ns/net > {0}/seen && readlink /proc/self/ns/net > {0}/own",
+        "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); \
+         readlink /proc/$pid/ns/net > {0}/seen && readlink /proc/self/ns/net > {0}/own",
         out.seen_by("")
     );
-    bundle.set("/hooks", json!({"createRuntime": [script(&text)], "poststart": [script(&text)]}));
-    let container = scene.container(bundle.sh("readlink /proc/self/ns/net; sleep 1"));
-    fs::create_dir(scene.root()).unwrap();
-    std::os::unix::fs::chown(scene.root(), Some(NOBODY), Some(NOBODY)).unwrap();
-    let caller = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let done = scene.call_by(&caller, &["run", "--bundle", bundle.arg(), &container.id]).done();
-    done.ok();
-    assert_eq!(out.read("seen"), done.stdout);
-    assert_ne!(out.read("seen"), out.read("own"));
-    fs::remove_dir(scene.root()).unwrap();
+    for kind in ["createRuntime", "poststart"] {
+        let container = user.container(bundle.set("/hooks", json!({kind: [script(&text)]})).sleep());
+        container.run_detached();
+        let inside = &process::namespaces(container.pid())["net"];
+        assert_eq!(out.read("seen"), format!("{}\n", inside.display()), "{kind}");
+        assert_ne!(out.read("seen"), out.read("own"), "{kind}");
+        container.delete_force();
+    }
 }
 
 /// config.md#createcontainer-hooks: in the container's namespaces, before the root is changed.

@@ -30,11 +30,8 @@ integration_tests::tests! {
     of_the_default_bundle [Need::Failpoints],
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
-<<<<<<< HEAD
     of_hooks [Need::Failpoints],
-=======
     of_a_rootless_container [Need::Failpoints],
->>>>>>> main
     of_run [Need::Failpoints],
     of_run_with_a_pidfd_socket [Need::Failpoints],
     of_delete [Need::Failpoints],
@@ -69,7 +66,6 @@ fn of_joined_namespaces(scene: &Scene) {
     sandbox.delete_force();
 }
 
-<<<<<<< HEAD
 /// Whatever ends a container whose first hook may have been run, its poststop hook is run, once by each `delete --force`.
 fn of_hooks(scene: &Scene) {
     let mut bundle = scene.bundle();
@@ -85,11 +81,11 @@ fn of_hooks(scene: &Scene) {
     // Those that were killed behind that step, and the container that lives through all of it at the end.
     let wanted = steps.len() - (owed + 1) + 1;
     assert_eq!(fs::read_to_string(log).unwrap().lines().count(), wanted);
-=======
+}
+
 /// What is written there belongs to the user, and the user kills and deletes.
 fn of_a_rootless_container(scene: &Scene) {
     sweep(&rootless::by_user(scene), &rootless::bundle(scene));
->>>>>>> main
 }
 
 fn of_a_terminal(scene: &Scene) {

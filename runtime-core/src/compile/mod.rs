@@ -223,13 +223,8 @@ impl LaunchPlan {
         // Read all of it first: what cannot be is said before any step is written.
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
-<<<<<<< HEAD
-        check::supported(process, request.linux)?;
-        request.cgroup = cgroup::path(request.linux, request.host_cgroups, launch.id)?;
-=======
         request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
-        check::supported(spec, process, request.linux)?;
->>>>>>> main
+        check::supported(process, request.linux)?;
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;

@@ -26,11 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-<<<<<<< HEAD
-const AT_MOST_ONCE: [&str; 25] = [
-=======
-const AT_MOST_ONCE: [&str; 24] = [
->>>>>>> main
+const AT_MOST_ONCE: [&str; 28] = [
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
@@ -330,7 +326,6 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
-<<<<<<< HEAD
 /// The hook that a step runs.
 fn hook_of<'a>(step: &Step<'a>) -> Option<Hook<'a>> {
     match step.op {
@@ -363,7 +358,8 @@ fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
         before = Some((hook.kind, hook.index));
     }
     Ok(())
-=======
+}
+
 /// Whether the host's next steps write one map of each kind.
 fn has_id_maps(steps: &[Step<'_>]) -> bool {
     let written = steps.iter().map_while(|step| match step.op {
@@ -374,7 +370,6 @@ fn has_id_maps(steps: &[Step<'_>]) -> bool {
     });
     let kinds = written.fold([0, 0], |[uids, gids], [uid, gid]| [uids + i32::from(uid), gids + i32::from(gid)]);
     kinds == [1, 1]
->>>>>>> main
 }
 
 /// What capset(2) and prctl(2) would refuse, and what nobody must have.

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -17,13 +17,14 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
 use nix::unistd::{Pid, pipe2};
 
+use super::child::behind_streams;
 use super::process::wait_for_end;
 use super::record::Record;
 use super::state::{self, StateDir};
 use crate::compile::hooks::Hooks;
 use crate::error::Result;
 use crate::state::HookState;
-use crate::sys::clone::{Move, spawn_hook};
+use crate::sys::clone;
 use crate::sys::page::errno_of;
 use crate::sys::process::{ended, reap};
 use crate::wire::{Hook, HookKind};
@@ -145,14 +146,12 @@ struct Running {
 impl Running {
     /// The hook, its standard output and its standard error.
     fn spawn(hook: &Hook<'_>, state: &[u8]) -> nix::Result<(Self, [File; 2])> {
-        let stdin = above_streams(input(state)?)?;
+        let stdin = behind_streams(input(state)?)?;
         let ((out, stdout), (err, stderr)) = (stream()?, stream()?);
-        let given = |from: &OwnedFd, to: RawFd| Move { from: from.as_raw_fd(), to };
-        let moves = [given(&stdin, 0), given(&out, 1), given(&err, 2)];
         let args: Vec<&CStr> = hook.args.iter().map(|arg| arg.0).collect();
         let env: Vec<&CStr> = hook.env.iter().map(|variable| variable.0).collect();
         let old = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        let spawned = spawn_hook(hook.path.0, &args, &env, &moves);
+        let spawned = clone::execute(hook.path.0, &args, &env, [stdin.as_fd(), out.as_fd(), err.as_fd()]);
         old.thread_set_mask()?;
         let (pid, pidfd) = spawned?;
         Ok((Self { pid, pidfd }, [stdout, stderr]))
@@ -178,22 +177,11 @@ fn input(state: &[u8]) -> nix::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// The same descriptor under a number that no standard stream has, even where this process has closed its own.
-fn above_streams(fd: OwnedFd) -> nix::Result<OwnedFd> {
-    const FIRST: RawFd = 3;
-    if fd.as_raw_fd() >= FIRST {
-        return Ok(fd);
-    }
-    // std never makes one of those numbers.
-    let copy = fd.try_clone().map_err(errno_of)?;
-    if copy.as_raw_fd() >= FIRST { Ok(copy) } else { Err(Errno::EBADF) }
-}
-
 /// The hook's end of a pipe, and the end that is read here, which never blocks.
 fn stream() -> nix::Result<(OwnedFd, File)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((above_streams(write)?, read.into()))
+    Ok((behind_streams(write)?, read.into()))
 }
 
 /// Reads what the hook prints until it has ended; `false` at the deadline. Whoever else holds its streams by then is not

@@ -1,11 +1,8 @@
 //! ROOM 4: ordinary Rust on the host, a good guest: it changes nothing of the process it runs in.
 
 pub(crate) mod cgroup;
-<<<<<<< HEAD
-pub(crate) mod hooks;
-=======
 pub(crate) mod child;
->>>>>>> main
+pub(crate) mod hooks;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod socket;

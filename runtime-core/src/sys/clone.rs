@@ -1,9 +1,4 @@
-<<<<<<< HEAD
-//! The birth of a child, init or a hook: clone3 like vfork, and execveat in the child, with nothing between them that could
-//! meet a lock.
-=======
 //! Births: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
->>>>>>> main
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -22,12 +17,7 @@ pub(crate) struct Move {
 /// What the child needs between clone and exec, and where it says why exec failed.
 struct Birth<'a> {
     moves: &'a [Move],
-<<<<<<< HEAD
-    manners: Manners,
-    /// With an empty path the program itself, else what a path is resolved from.
-=======
     /// The program, or with an absolute `path` anything.
->>>>>>> main
     program: RawFd,
     path: *const c_char,
     args: *const *const c_char,
@@ -35,16 +25,6 @@ struct Birth<'a> {
     /// Whether nothing of this process is inherited but what was moved: no other descriptor, no blocked signal.
     bare: bool,
     errno: i32,
-}
-
-/// How much of this process the child keeps.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Manners {
-    /// All but its signal handlers: the program sheds the rest itself.
-    Init,
-    /// Neither session, working directory, signal actions, signal mask nor any other descriptor; and it does not outlive
-    /// the thread that made it.
-    Hook,
 }
 
 /// Clones a child that executes `program` at once, with exactly these descriptors under their new numbers (and those
@@ -59,35 +39,13 @@ pub(crate) fn spawn(
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(&[]));
-<<<<<<< HEAD
-    let (path, args, env) = (c"".as_ptr(), args.as_ptr(), env.as_ptr());
-    bear(flags, cgroup, Birth { moves, manners: Manners::Init, program, path, args, env, errno: 0 })
-}
-
-/// Clones a child that executes the program at an absolute path, in "/", in a session and so a process group of its own,
-/// with default signal actions, no signal blocked, this environment, and no other descriptors than those of `moves`,
-/// whose new numbers are 0, 1 and 2, and whose old ones are not. It is killed when the calling thread ends.
-///
-/// All signals are to be blocked in the calling thread meanwhile: a handler must not run in the child.
-pub(crate) fn spawn_hook(path: &CStr, args: &[&CStr], env: &[&CStr], moves: &[Move; 3]) -> nix::Result<(u32, OwnedFd)> {
-    let (args, env) = (pointers(args), pointers(env));
-    let (path, args, env) = (path.as_ptr(), args.as_ptr(), env.as_ptr());
-    bear(0, None, Birth { moves, manners: Manners::Hook, program: libc::AT_FDCWD, path, args, env, errno: 0 })
-}
-
-/// The array that execve(2) wants.
-fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
-}
-
-fn bear(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
-=======
     let (path, bare) = (c"".as_ptr(), false);
     clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
 }
 
 /// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
-/// are not 0 to 2 here, and no other descriptor. The calling thread is to block all signals; in the child none is.
+/// are not 0 to 2 here, and no other descriptor: in "/", in a session and so a process group of its own, with default
+/// signal actions. It is killed when the calling thread ends. That is to block all signals; in the child none is.
 pub(crate) fn execute(
     path: &CStr,
     args: &[&CStr],
@@ -107,7 +65,6 @@ fn pointers(texts: &[&CStr]) -> Vec<*const c_char> {
 }
 
 fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
->>>>>>> main
     const STACK: usize = 16 * 1024;
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
@@ -161,20 +118,12 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
             break;
         }
     }
-<<<<<<< HEAD
-    if answer >= 0 && birth.manners == Manners::Hook {
-        answer = shed();
-    }
-    if answer >= 0 {
-        let (path, args, env) = (birth.path as usize, birth.args as usize, birth.env as usize);
-=======
     if answer >= 0 && birth.bare {
         answer = strip();
     }
     if answer >= 0 {
         let path = birth.path as usize;
         let (args, env) = (birth.args as usize, birth.env as usize);
->>>>>>> main
         // SAFETY: the pointers are of strings and null-terminated arrays that the parent keeps alive.
         answer = unsafe {
             let flags = libc::AT_EMPTY_PATH as usize;
@@ -188,19 +137,19 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
     }
 }
 
-<<<<<<< HEAD
-/// What a hook's child does before it executes. Its table of descriptors, its signal actions and its working directory are
+/// Sheds what an ordinary program shall not have of this process. Descriptors, signal actions and the working directory are
 /// copies: none of the CLONE_* that would share them is set.
-fn shed() -> isize {
-    const FIRST_OTHER: usize = 3;
+fn strip() -> isize {
+    const BEHIND_STREAMS: usize = 3;
     const LAST_SIGNAL: usize = 64;
     // struct sigaction of the kernel: the default action, no flags, an empty mask (rt_sigaction(2)).
     let action = [0usize; 4];
-    let mask = 0u64;
+    let none = 0u64;
+    let (mask, size) = (&raw const none as usize, size_of_val(&none));
     for signal in 1..=LAST_SIGNAL {
         // Ignored ones stay ignored through clone and execve; SIGKILL and SIGSTOP are refused, and have no other action.
         // SAFETY: the action outlives the call, and an old one is not asked for.
-        unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size_of::<u64>(), 0]) };
+        unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
     }
     // SAFETY: numbers, a string with its NUL, and a mask that outlives the call.
     let answers = unsafe {
@@ -208,31 +157,11 @@ fn shed() -> isize {
             syscall(libc::SYS_setsid, [0; 5]),
             syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
             syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
-            syscall(libc::SYS_close_range, [FIRST_OTHER, u32::MAX as usize, 0, 0, 0]),
-            syscall(
-                libc::SYS_rt_sigprocmask,
-                [libc::SIG_SETMASK as usize, &raw const mask as usize, 0, size_of::<u64>(), 0],
-            ),
+            syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]),
+            syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0]),
         ]
     };
     answers.into_iter().find(|answer| *answer < 0).unwrap_or(0)
-=======
-/// Closes every descriptor but the standard streams, and unblocks every signal.
-fn strip() -> isize {
-    const BEHIND_STREAMS: usize = 3;
-    let none = 0u64;
-    // SAFETY: the child has a descriptor table of its own; the mask is read before `none` ends.
-    unsafe {
-        match syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]) {
-            0 => {
-                let mask = (&raw const none) as usize;
-                let size = size_of_val(&none);
-                syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0])
-            }
-            refused => refused,
-        }
-    }
->>>>>>> main
 }
 
 /// clone3(2) with a stack of the child's own, on which it calls [`born`].
