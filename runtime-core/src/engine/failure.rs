@@ -109,6 +109,10 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              (mount_namespaces(7))"
                 .to_owned()
         }
+        Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {
+            "Permission denied: the caller may not write cgroup.procs of the cgroup in which both it and the container's lie"
+                .to_owned()
+        }
         Op::Host(HostOp::LimitInit { .. }) | Op::Init(InitOp::Limit { .. }) if errno == Errno::EPERM => {
             "Operation not permitted: above the caller's own hard limit only CAP_SYS_RESOURCE goes".to_owned()
         }
