@@ -52,11 +52,14 @@ fn facts(euid: u32, initial_user_namespace: bool) -> Facts {
         bounding: all,
         last_capability: 40,
         initial_user_namespace,
+        setgroups_denied: !initial_user_namespace,
+        foreign_namespaces: if initial_user_namespace { 0 } else { u32::MAX },
         time_namespaces: true,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/a/b".to_owned(),
             delegated: euid == 0,
+            delegated_below: false,
             controllers: Vec::new(),
         }),
     }

@@ -126,6 +126,19 @@ impl Bundle {
         self
     }
 
+    /// What a user without privilege may have: a new user namespace whose root, and only id, is that user.
+    pub fn rootless(&mut self, id: u32) -> &mut Self {
+        let maps = json!([{"containerID": 0, "hostID": id, "size": 1}]);
+        self.namespace("user", Some("")).set("/linux/uidMappings", maps.clone()).set("/linux/gidMappings", maps);
+        for mount in self.config["mounts"].as_array_mut().unwrap() {
+            if let Some(options) = mount["options"].as_array_mut() {
+                options.retain(|option| option != "gid=5");
+            }
+        }
+        give(&self.dir, id);
+        self
+    }
+
     /// Writes config.json.
     pub fn write(&self) -> &Self {
         self.write_raw(serde_json::to_vec_pretty(&self.config).unwrap())

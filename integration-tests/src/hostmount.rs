@@ -17,6 +17,12 @@ impl HostMount {
         Self(at)
     }
 
+    /// A copy of `from`, a file or a directory, over `at`, which is there.
+    pub fn bind(from: &Path, at: PathBuf) -> Self {
+        mount(Some(from), &at, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        Self(at)
+    }
+
     /// Makes its mounts shared.
     pub fn shared(self) -> Self {
         mount(None::<&str>, &self.0, None::<&str>, MsFlags::MS_SHARED, None::<&str>).unwrap();

@@ -14,3 +14,4 @@ pub mod oracle;
 pub mod process;
 pub mod runtime;
 pub mod scene;
+pub mod terminal;

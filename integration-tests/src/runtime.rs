@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::lane::Lane;
+use crate::terminal::Pty;
 
 /// How long one command may take, before the lane's patience.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -119,6 +120,12 @@ impl Call {
     /// Its standard output, else captured.
     pub fn stdout(mut self, file: impl Into<Stdio>) -> Self {
         self.command.stdout(file);
+        self
+    }
+
+    /// Its standard streams: all three are this terminal.
+    pub fn terminal(mut self, terminal: &Pty) -> Self {
+        self.command.stdin(terminal.slave()).stdout(terminal.slave()).stderr(terminal.slave());
         self
     }
 

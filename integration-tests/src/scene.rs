@@ -18,13 +18,15 @@ use crate::runtime::{Call, Done, Kind, Runtime};
 const SOON: Duration = Duration::from_secs(10);
 
 /// The stage of one test.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scene {
     /// Who is judged.
     pub runtime: Runtime,
     dir: PathBuf,
     root: PathBuf,
     before: Snapshot,
+    /// What executes the runtime.
+    wrapper: Vec<String>,
 }
 
 impl Scene {
@@ -35,7 +37,13 @@ impl Scene {
         fs::create_dir(&dir).unwrap();
         let root = dir.join("root");
         let before = Snapshot::take(&places(&root));
-        Self { runtime: runtime.clone(), dir, root, before }
+        Self { runtime: runtime.clone(), dir, root, before, wrapper: Vec::new() }
+    }
+
+    /// The same scene, on which every command of the runtime is executed by another one: `setpriv --reuid …`, `sh -c
+    /// '…; exec "$@"' sh` …
+    pub fn by(&self, wrapper: &[&str]) -> Self {
+        Self { wrapper: wrapper.iter().map(|&word| word.to_owned()).collect(), ..self.clone() }
     }
 
     /// A path in the test's directory.
@@ -72,7 +80,8 @@ impl Scene {
 
     /// A command of the runtime, executed by another one: `sh -c '…; exec "$@"' sh`, `unshare -m` …
     pub fn call_by(&self, wrapper: &[&str], args: &[&str]) -> Call {
-        let mut words: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
+        let mut words: Vec<OsString> = self.wrapper.iter().map(OsString::from).collect();
+        words.extend(wrapper.iter().map(OsString::from));
         words.extend([self.runtime.path.clone().into(), "--root".into(), self.root.clone().into()]);
         words.extend(args.iter().map(OsString::from));
         Call::new(words, &self.path(&format!("output-{}", self.next())))

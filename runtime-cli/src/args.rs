@@ -202,7 +202,7 @@ fn looks_like_a_flag(word: &[u8]) -> bool {
 }
 
 /// The spellings that Go's strconv.ParseBool knows.
-fn truth(value: &OsStr) -> Option<bool> {
+pub(crate) fn truth(value: &OsStr) -> Option<bool> {
     match value.to_str()? {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

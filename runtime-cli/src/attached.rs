@@ -1,4 +1,4 @@
-//! An attached run: signals go to the container's process, and its exit status comes back.
+//! An attached run: signals go to the container's process, bytes to its terminal, and its exit status comes back.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,6 +12,7 @@ use runtime_core::{Container, Error, ErrorKind, Process, Signal};
 use rustix::process::{WaitOptions, wait};
 
 use crate::failure::host;
+use crate::terminal::Proxy;
 
 /// What becomes of processes that the container's processes leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,33 +46,64 @@ impl Vigil {
     }
 
     /// As [`Self::until_end`], of a container's init.
-    pub(crate) fn until_container_ends(&self, container: &Container) -> Result<u8, Error> {
+    pub(crate) fn until_container_ends(&self, container: &Container, terminal: Option<Proxy>) -> Result<u8, Error> {
         let gone = || Error::new(ErrorKind::Host, "init was waited for by another, so its exit status is lost");
-        self.until_end(&container.init()?.ok_or_else(gone)?)
+        self.until_end(&container.init()?.ok_or_else(gone)?, terminal)
     }
 
-    /// Forwards signals until the process ends; then its exit code, or 128 and the signal that ended it.
-    pub(crate) fn until_end(&self, process: &Process) -> Result<u8, Error> {
+    /// Forwards signals, and bytes where it has a terminal, until the process ends; then its exit code, or 128 and the
+    /// signal that ended it. The caller's terminal is restored in any case.
+    pub(crate) fn until_end(&self, process: &Process, mut terminal: Option<Proxy>) -> Result<u8, Error> {
         loop {
-            let fds = [&self.signals.as_fd(), &process.pidfd.as_fd()];
-            let mut ready = fds.map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-            match poll(&mut ready, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(e) => return Err(host("poll", e)),
-            }
-            self.forward(process)?;
+            let ready = self.wait(process, terminal.as_ref())?;
+            self.forward(process, terminal.as_ref())?;
             if let Some(code) = reap(process.pid)? {
+                if let Some(terminal) = terminal {
+                    terminal.finish(|output| self.wait_for(output));
+                }
                 return Ok(code);
+            }
+            if let Some(terminal) = &mut terminal {
+                terminal.pass(ready);
             }
         }
     }
 
-    fn forward(&self, process: &Process) -> Result<(), Error> {
+    /// Waits for a signal, the end of the process, or the terminal: which of its directions are ready.
+    fn wait(&self, process: &Process, terminal: Option<&Proxy>) -> Result<[bool; 2], Error> {
+        let directions = terminal.map_or([None, None], Proxy::awaited);
+        let first = [&self.signals.as_fd(), &process.pidfd.as_fd()].map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+        let mut polled: Vec<_> = first.into_iter().chain(directions.iter().flatten().cloned()).collect();
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(host("poll", e)),
+        }
+        let mut answers = polled.iter().skip(2).map(|fd| fd.any().unwrap_or(true));
+        Ok(directions.map(|awaited| awaited.is_some() && answers.next().unwrap_or(false)))
+    }
+
+    /// The process has ended, and what it wrote waits for a caller that does not read: whoever would end this command by a
+    /// signal ends this.
+    fn wait_for(&self, output: PollFd<'_>) -> bool {
+        use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+        let signals = self.signals.as_fd();
+        let waited = poll(&mut [output, PollFd::new(signals, PollFlags::POLLIN)], PollTimeout::NONE);
+        let ends = |signal: u32| [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&(signal as i32));
+        let is_told_to_end = matches!(self.signals.read_signal(), Ok(Some(signal)) if ends(signal.ssi_signo));
+        !is_told_to_end && matches!(waited, Ok(_) | Err(Errno::EINTR))
+    }
+
+    /// Passes signals on. That the caller's window changed is nothing for the process: its own will tell it.
+    fn forward(&self, process: &Process, terminal: Option<&Proxy>) -> Result<(), Error> {
         while let Some(signal) = self.signals.read_signal().map_err(|e| host("read a signal", e))? {
             let number = signal.ssi_signo as i32;
-            // Of a child, or of a window that this version's containers do not have.
-            if number == nix::libc::SIGCHLD || number == nix::libc::SIGWINCH {
-                continue;
+            match number {
+                nix::libc::SIGCHLD => continue,
+                nix::libc::SIGWINCH => {
+                    terminal.into_iter().for_each(Proxy::resize);
+                    continue;
+                }
+                _ => {}
             }
             match process.kill(Signal(number)) {
                 Err(error) if error.kind() == ErrorKind::WrongStatus => {}

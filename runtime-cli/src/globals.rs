@@ -1,11 +1,14 @@
 //! What stands before the command's name: the global flags, and what they make of the process.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use runtime_core::{Error, Runtime};
+use nix::unistd::geteuid;
 
-use crate::args::{Flag, Given, HELP};
+use runtime_core::{Error, Facts, Rootless, Runtime};
+
+use crate::args::{Flag, Given, HELP, truth};
 use crate::failure::{host, invalid};
 use crate::log::Format;
 
@@ -17,7 +20,10 @@ const LOG_FORMAT: Flag = Flag::value("log-format", "text (default) or json");
 /// Whether the log is talkative.
 pub(crate) const DEBUG: Flag = Flag::switch("debug", "log what helps to find faults");
 const SYSTEMD_CGROUP: Flag = Flag::switch("systemd-cgroup", "let systemd make cgroups (not supported by this version)");
-const ROOTLESS: Flag = Flag::value("rootless", "true, false or auto (default); accepted for engines that pass it");
+const ROOTLESS: Flag = Flag::value(
+    "rootless",
+    "true, false or auto (default): whether to go without a cgroup, and without a lower oom_score_adj, where that is denied",
+);
 /// Whether only the version is asked for.
 pub(crate) const VERSION: Flag = Flag::switch("version", "print the version").or("v");
 
@@ -72,23 +78,36 @@ pub(crate) struct Context {
     pub(crate) runtime: Runtime,
     /// Whether systemd is to make the cgroups.
     pub(crate) systemd_cgroup: bool,
+    /// Whether the caller is taken for one who may not do what root may.
+    pub(crate) rootless: Rootless,
+    /// Whether nothing says where an unprivileged caller may keep states.
+    pub(crate) homeless: bool,
 }
 
 impl Context {
     /// Checks the global flags' values.
     pub(crate) fn new(program: Program, given: &Given) -> Result<Self, Error> {
-        if let Some(value) = given.value(&ROOTLESS)
-            && !["true", "false", "auto", "1", "0"].iter().any(|known| value == *known)
-        {
-            return Err(invalid(format!("invalid value {value:?} for flag -rootless: it is true, false or auto")));
-        }
-        let root = given.path(&ROOT).unwrap_or_else(default_root);
+        let rootless = given.value(&ROOTLESS).map_or(Ok(Rootless::Auto), rootless)?;
+        let found = given.path(&ROOT).or_else(own_root);
+        let homeless = found.is_none() && !geteuid().is_root();
+        let root = found.unwrap_or_else(|| "/run/planc".into());
         let absolute = absolute(&root)?;
         if is_root_directory(&absolute) {
             return Err(invalid("option --root argument should not be set to /"));
         }
         log::debug!("the state directory is {}", absolute.display());
-        Ok(Self { program, runtime: Runtime::new(absolute), systemd_cgroup: given.is(&SYSTEMD_CGROUP) })
+        let systemd_cgroup = given.is(&SYSTEMD_CGROUP);
+        Ok(Self { program, runtime: Runtime::new(absolute), systemd_cgroup, rootless, homeless })
+    }
+}
+
+/// The value of `--rootless`: what Go takes for a truth value, or `auto`.
+fn rootless(value: &OsStr) -> Result<Rootless, Error> {
+    match truth(value) {
+        Some(true) => Ok(Rootless::Yes),
+        Some(false) => Ok(Rootless::No),
+        None if value == "auto" || value.is_empty() => Ok(Rootless::Auto),
+        None => Err(invalid(format!("invalid value {value:?} for flag -rootless: it is true, false or auto"))),
     }
 }
 
@@ -97,10 +116,22 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|e| host(&format!("make {} absolute", path.display()), e))
 }
 
-fn default_root() -> PathBuf {
-    let unprivileged = !nix::unistd::geteuid().is_root();
-    let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| unprivileged && !dir.is_empty());
-    own.map_or_else(|| "/run/planc".into(), |dir| Path::new(&dir).join("planc"))
+/// Where a caller who is not the host's root keeps states: below its runtime directory (XDG Base Directory
+/// Specification), or where a login would have made that one.
+fn own_root() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let euid = geteuid();
+    if euid.is_root() {
+        // Root of a user namespace is an unprivileged user of the host, unless it calls itself otherwise.
+        let is_user = !Facts::in_initial_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root");
+        return named.filter(|_| is_user).map(|dir| dir.join("planc"));
+    }
+    let usual = || {
+        let dir = PathBuf::from(format!("/run/user/{euid}"));
+        let is_own = dir.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == euid.as_raw());
+        is_own.then_some(dir)
+    };
+    named.or_else(usual).map(|dir| dir.join("planc"))
 }
 
 /// Whether an absolute path is `/`, also by way of `..` or of a link.
@@ -145,7 +176,14 @@ mod tests {
 
     #[test]
     fn rootless_is_one_of_three() {
-        assert!(context("--rootless auto").is_ok());
+        for (line, wanted) in [
+            ("list", Rootless::Auto),
+            ("--rootless auto", Rootless::Auto),
+            ("--rootless=true", Rootless::Yes),
+            ("--rootless 0", Rootless::No),
+        ] {
+            assert_eq!(context(line).unwrap().rootless, wanted, "{line}");
+        }
         assert_eq!(
             context("--rootless=x").unwrap_err().message(),
             "invalid value \"x\" for flag -rootless: it is true, false or auto"

@@ -9,6 +9,7 @@ mod globals;
 mod log;
 mod output;
 mod signals;
+mod terminal;
 mod usage;
 
 use std::process::ExitCode;

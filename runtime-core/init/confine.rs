@@ -42,6 +42,14 @@ pub(crate) fn set_user(uid: u32, gid: u32, groups: Option<&List<'_, u32>>) -> Re
     sys::set_dumpable(false)
 }
 
+/// Who may change its groups at all may leave them, unless its user namespace says otherwise.
+pub(crate) fn leave_groups() -> Result<(), Errno> {
+    match sys::setgroups(&[]) {
+        Err(Errno::PERM) => Ok(()),
+        left => left,
+    }
+}
+
 pub(crate) fn set_capabilities(sets: &Capabilities) -> Result<(), Errno> {
     sys::capset(sets.effective, sets.permitted, sets.inheritable)?;
     sys::keep_capabilities(false)?;

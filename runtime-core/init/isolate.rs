@@ -70,6 +70,14 @@ pub(crate) fn set_oom_score(score: i32) -> Result<(), Errno> {
     written
 }
 
+/// What was set with CAP_SYS_RESOURCE is a floor for who has it not (proc_pid_oom_score_adj(5)).
+pub(crate) fn try_oom_score(score: i32) -> Result<(), Errno> {
+    match set_oom_score(score) {
+        Err(Errno::ACCES | Errno::PERM) => Ok(()),
+        set => set,
+    }
+}
+
 pub(crate) fn become_root() -> Result<(), Errno> {
     sys::setresgid(0)?;
     sys::setresuid(0)?;

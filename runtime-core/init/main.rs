@@ -14,6 +14,7 @@ mod memory;
 mod mounts;
 mod paths;
 mod sys;
+mod terminal;
 mod turn;
 #[path = "../wire/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the crate, which uses the rest")]
@@ -34,6 +35,8 @@ pub(crate) struct Init {
     pub(crate) slots: &'static Slots,
     /// The program that [`InitOp::FindProgram`] found.
     pub(crate) program: Option<&'static CStr>,
+    /// The master of the container's terminal, until it went to the host.
+    pub(crate) master: Option<Fd>,
     /// Whether the working directory could not be entered before the user was changed.
     pub(crate) outside: bool,
 }
@@ -85,7 +88,7 @@ unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
         let slot = Slot((number as u16).wrapping_add(1));
         SLOTS.set(slot, Fd((base + SLOT_FDS + number) as i32));
     }
-    let mut init = Init { base, recorder, slots: &SLOTS, program: None, outside: false };
+    let mut init = Init { base, recorder, slots: &SLOTS, program: None, master: None, outside: false };
     let failed = walk(&mut init, plan);
     recorder.errno.store(failed.0 as u32, Ordering::Release);
     sys::exit(1)
@@ -214,11 +217,16 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::FindHome { uid } => execute::find_home(uid),
         InitOp::OutliveRuntime {} => sys::set_parent_death_signal(0),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
+        InitOp::LeaveGroups {} => confine::leave_groups(),
+        InitOp::TryOomScore { score } => isolate::try_oom_score(score),
         InitOp::CloseSlots { ref keep } => isolate::close_slots(init, keep),
         InitOp::JoinAll { spaces, init: process } => sys::setns(init.slots.get(process)?, spaces.0),
         InitOp::TakeRoot {} => isolate::take_root(init),
         InitOp::ChangeDirectory { path } => confine::change_directory(init, path.0),
         InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
+        InitOp::OpenTerminal { pts, uid, size, onlcr, slot } => terminal::open(init, &pts, uid, size, onlcr, slot),
+        InitOp::BindConsole { place, terminal } => terminal::bind_console(init, &place, terminal),
+        InitOp::TakeTerminal { terminal } => terminal::take(init.slots.get(terminal)?),
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Errno(pub(crate) i32);
 impl Errno {
     pub(crate) const PERM: Self = Self(1);
     pub(crate) const NOENT: Self = Self(2);
+    pub(crate) const NXIO: Self = Self(6);
     pub(crate) const BADF: Self = Self(9);
     pub(crate) const AGAIN: Self = Self(11);
     pub(crate) const ACCES: Self = Self(13);
@@ -46,6 +47,8 @@ pub(crate) const OPEN_TREE_CLONE: u32 = 1;
 pub(crate) const O_CLOEXEC: u32 = 0o2_000_000;
 pub(crate) const O_PATH: u32 = 0o10_000_000;
 pub(crate) const O_WRONLY: u32 = 1;
+pub(crate) const O_RDWR: u32 = 2;
+pub(crate) const O_NOCTTY: u32 = 0o400;
 pub(crate) const O_CREAT: u32 = 0o100;
 pub(crate) const O_EXCL: u32 = 0o200;
 pub(crate) use arch::{O_DIRECTORY, O_NOFOLLOW};
@@ -60,6 +63,7 @@ pub(crate) const FSCONFIG_SET_FD: u32 = 5;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
 pub(crate) const S_IFMT: u32 = 0o170_000;
 pub(crate) const S_IFDIR: u32 = 0o040_000;
+pub(crate) const S_IFCHR: u32 = 0o020_000;
 pub(crate) const S_IFREG: u32 = 0o100_000;
 const SIGCHLD: usize = 17;
 const CLONE_PARENT: usize = 0x8000;
@@ -314,14 +318,39 @@ pub(crate) fn fchownat(at: Fd, name: &CStr, uid: u32, gid: u32) -> Result<(), Er
     done(call(nr::FCHOWNAT, [at.0 as usize, text(name), uid as usize, gid as usize, 0x100, 0]))
 }
 
+/// Changes the owner of an open file, and not its group.
+pub(crate) fn fchown(fd: Fd, uid: u32) -> Result<(), Errno> {
+    let same = u32::MAX as usize;
+    done(call(nr::FCHOWNAT, [fd.0 as usize, text(EMPTY), uid as usize, same, AT_EMPTY_PATH as usize, 0]))
+}
+
+/// ioctl(2) with a number, or with nothing, for its argument.
+pub(crate) fn ioctl(fd: Fd, request: usize, argument: usize) -> Result<usize, Errno> {
+    call(nr::IOCTL, [fd.0 as usize, request, argument, 0, 0, 0])
+}
+
+/// ioctl(2) with a value that the kernel reads, or that it writes.
+pub(crate) fn ioctl_with<T>(fd: Fd, request: usize, value: &mut T) -> Result<usize, Errno> {
+    ioctl(fd, request, &raw mut *value as usize)
+}
+
+/// What kind of filesystem an open file is in: f_type of statfs(2).
+pub(crate) fn filesystem(fd: Fd) -> Result<u64, Errno> {
+    // struct statfs: 120 bytes, the type first.
+    let mut status = [0u64; 15];
+    call(nr::FSTATFS, [fd.0 as usize, &raw mut status as usize, 0, 0, 0, 0])?;
+    Ok(status[0])
+}
+
 /// Whether the effective user may execute a path: faccessat2(X_OK, AT_EACCESS).
 pub(crate) fn may_execute(path: &CStr) -> Result<(), Errno> {
     done(call(nr::FACCESSAT2, [Fd::CWD.0 as usize, text(path), 1, 0x200, 0, 0]))
 }
 
-/// What statx(2) says of a file: its mode, and the numbers of the device it is.
+/// What statx(2) says of a file: its mode, its inode, and the numbers of the device it is.
 pub(crate) struct Status {
     pub(crate) mode: u32,
+    pub(crate) inode: u64,
     pub(crate) major: u32,
     pub(crate) minor: u32,
 }
@@ -332,9 +361,11 @@ pub(crate) fn statx(at: Fd, path: &CStr, follow: bool) -> Result<Status, Errno> 
     struct Statx([u32; 64]);
     let mut buffer = Statx([0; 64]);
     let flags = (if follow { 0 } else { 0x100 }) | if path.is_empty() { AT_EMPTY_PATH as usize } else { 0 };
-    call(nr::STATX, [at.0 as usize, text(path), flags, 3, &raw mut buffer as usize, 0])?;
-    // stx_mode is a u16 at byte 28, stx_rdev_major and stx_rdev_minor are u32 at bytes 128 and 132.
-    Ok(Status { mode: buffer.0[7] & 0xffff, major: buffer.0[32], minor: buffer.0[33] })
+    call(nr::STATX, [at.0 as usize, text(path), flags, 0x103, &raw mut buffer as usize, 0])?;
+    // stx_mode is a u16 at byte 28, stx_ino a u64 at byte 32, stx_rdev_major and stx_rdev_minor are u32 at bytes 128 and
+    // 132.
+    let inode = u64::from(buffer.0[8]) | u64::from(buffer.0[9]) << 32;
+    Ok(Status { mode: buffer.0[7] & 0xffff, inode, major: buffer.0[32], minor: buffer.0[33] })
 }
 
 pub(crate) fn read(fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {

@@ -8,9 +8,12 @@ fn socket(init: &Init) -> Fd {
     Fd(init.base as i32)
 }
 
-/// Tells the host that its steps are next.
-pub(crate) fn give(init: &Init) -> Result<(), Errno> {
-    sys::send_turn(socket(init), None)
+/// Tells the host that its steps are next, and gives it the terminal's master where there is one.
+pub(crate) fn give(init: &mut Init) -> Result<(), Errno> {
+    let master = init.master.take();
+    sys::send_turn(socket(init), master)?;
+    master.into_iter().for_each(sys::close);
+    Ok(())
 }
 
 /// Waits until the host has performed its steps. A host that is gone leaves nothing to go on for.

@@ -1,12 +1,17 @@
 //! What this host is: plain data, read once, so that the same facts always give the same plan.
 
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, eaccess};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::process::owner_of_namespace;
+use crate::wire::{Ns, Spaces};
 
 /// What this host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +31,14 @@ pub struct Facts {
     pub last_capability: u8,
     /// Whether the caller is in the initial user namespace.
     pub initial_user_namespace: bool,
+    /// Whether setgroups(2) is denied in the caller's user namespace, and so in every one below it (user_namespaces(7)).
+    #[serde(default)]
+    pub setgroups_denied: bool,
+    /// Which of the caller's pid, network, ipc and cgroup namespaces belong to another user namespace than its own
+    /// (ioctl_ns(2), NS_GET_USERNS), as CLONE_NEW* flags: whatever capabilities the caller has, it cannot mount what
+    /// shows them.
+    #[serde(default)]
+    pub foreign_namespaces: u32,
     /// Whether the kernel has time namespaces.
     pub time_namespaces: bool,
     /// The unified cgroup hierarchy; `None` where none is mounted.
@@ -40,8 +53,11 @@ pub struct CgroupFacts {
     pub mount: PathBuf,
     /// The caller's cgroup, from the root of the hierarchy: `/`, `/user.slice/…`.
     pub own: String,
-    /// Whether the caller may make cgroups beside its own.
+    /// Whether the caller may make cgroups beside its own, and have processes born there.
     pub delegated: bool,
+    /// Whether the caller may do so below its own.
+    #[serde(default)]
+    pub delegated_below: bool,
     /// The controllers of the hierarchy's root.
     pub controllers: Vec<String>,
 }
@@ -54,10 +70,25 @@ impl Facts {
 }
 
 impl Facts {
+    /// Whether the caller is in the initial user namespace, which has the same inode on every kernel
+    /// (PROC_USER_INIT_INO).
+    pub fn in_initial_user_namespace() -> bool {
+        std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link == Path::new("user:[4026531837]"))
+    }
+
     /// The same host, as its root sees it.
     pub fn of_root(&self) -> Self {
         let all = u64::MAX >> (63 - u32::from(self.last_capability).min(63));
-        Self { euid: 0, egid: 0, effective: all, bounding: all, initial_user_namespace: true, ..self.clone() }
+        Self {
+            euid: 0,
+            egid: 0,
+            effective: all,
+            bounding: all,
+            initial_user_namespace: true,
+            setgroups_denied: false,
+            foreign_namespaces: 0,
+            ..self.clone()
+        }
     }
 
     /// Reads what this host is: a handful of small files, without privilege.
@@ -71,6 +102,7 @@ impl Facts {
             u64::from_str_radix(line.trim(), 16).ok()
         };
         let bounding = mask("CapBnd:").unwrap_or(0);
+        let initial_user_namespace = Self::in_initial_user_namespace();
         Ok(Self {
             kernel: kernel()?,
             euid: nix::unistd::geteuid().as_raw(),
@@ -78,7 +110,9 @@ impl Facts {
             effective: mask("CapEff:").unwrap_or(0),
             bounding,
             last_capability: bounding.checked_ilog2().unwrap_or(0) as u8,
-            initial_user_namespace: initial_user_namespace(),
+            initial_user_namespace,
+            setgroups_denied: read("/proc/self/setgroups")?.starts_with("deny"),
+            foreign_namespaces: if initial_user_namespace { 0 } else { foreign_namespaces().0 },
             time_namespaces: Path::new("/proc/self/ns/time").exists(),
             cgroup: CgroupFacts::read()?,
         })
@@ -93,12 +127,36 @@ impl CgroupFacts {
         let own = read("/proc/self/cgroup")?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
         let mount = PathBuf::from(mount);
-        let beside = mount.join(Path::new(own.trim_start_matches('/')).parent().unwrap_or(Path::new("")));
-        let delegated = access(&beside, AccessFlags::W_OK).is_ok();
+        let below = mount.join(own.trim_start_matches('/'));
+        let beside = if below == mount { &mount } else { below.parent().unwrap_or(&mount) };
+        let delegated = is_delegated(beside);
+        let delegated_below = is_delegated(&below);
         let controllers = read(mount.join("cgroup.controllers"))?;
         let controllers = controllers.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok(Some(Self { mount, own: own.to_owned(), delegated, controllers }))
+        Ok(Some(Self { own: own.to_owned(), delegated, delegated_below, controllers, mount }))
     }
+}
+
+/// Whether the caller may make a cgroup in this one and put processes from around here there. A process is born into a
+/// cgroup, and moved to it, only by who may write cgroup.procs of the two cgroups' common ancestor (cgroup-v2.rst,
+/// "Delegation Containment"): that is this one.
+fn is_delegated(parent: &Path) -> bool {
+    let may_write = |path: &Path| eaccess(path, AccessFlags::W_OK).is_ok();
+    may_write(parent) && may_write(&parent.join("cgroup.procs"))
+}
+
+/// Those of the caller's namespaces that another user namespace owns.
+fn foreign_namespaces() -> Spaces {
+    let own = std::fs::metadata("/proc/self/ns/user").map(|own| own.ino()).ok();
+    let is_foreign = |name: &str| {
+        let namespace = File::open(Path::new("/proc/self/ns").join(name)).ok();
+        // An owner that is neither the caller's own nor below it is not shown (EPERM).
+        let owner = namespace.and_then(|namespace| owner_of_namespace(namespace.as_fd()).ok());
+        owner.and_then(|owner| File::from(owner).metadata().ok()).map(|owner| owner.ino()) != own
+    };
+    let with_filesystems = [(Ns::Pid, "pid"), (Ns::Network, "net"), (Ns::Ipc, "ipc"), (Ns::Cgroup, "cgroup")];
+    let foreign = with_filesystems.into_iter().filter(|(_, name)| is_foreign(name));
+    foreign.fold(Spaces::default(), |spaces, (ns, _)| spaces.with(ns))
 }
 
 fn read(path: impl AsRef<Path>) -> Result<String> {
@@ -116,9 +174,4 @@ fn kernel() -> Result<(u32, u32)> {
         (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
         _ => Err(failed(&format!("it is {release:?}"))),
     }
-}
-
-/// The initial user namespace has the same inode on every kernel (PROC_USER_INIT_INO).
-fn initial_user_namespace() -> bool {
-    std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link == Path::new("user:[4026531837]"))
 }

@@ -43,6 +43,7 @@ pub mod wire;
 mod bundle;
 pub mod compile;
 mod descriptors;
+pub mod doctor;
 mod engine;
 mod error;
 mod facts;
@@ -55,8 +56,8 @@ mod sys;
 
 pub use bundle::Bundle;
 pub use compile::{
-    Acts, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Step, Timing,
-    WhenPaused, features,
+    Acts, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step,
+    Timing, WhenPaused, features,
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
@@ -67,3 +68,4 @@ pub use oci_spec;
 
 pub use lifecycle::{Container, Deletion, Joined, Process, Runtime, Signal, Stdio, Target};
 pub use state::{State, Status};
+pub use wire::WindowSize;

@@ -25,6 +25,10 @@ use crate::sys::process::{pidfd_open, pidfd_send_signal, wait};
 ///
 /// The program has these, and no others: whatever else the caller has open is closed before it is executed
 /// (runtime-spec runtime-linux.md#file-descriptors).
+///
+/// A container with `process.terminal` has none of the streams: all three are its terminal, whose master goes to
+/// [`CreateOptions::console_socket`] or stays here ([`Container::terminal`]). No stream is ever given to another owner but
+/// that terminal.
 #[derive(Debug, Default)]
 pub struct Stdio {
     /// Descriptor 0.
@@ -112,6 +116,8 @@ fn not_sent(signal: Signal, errno: Errno) -> Error {
 pub struct Joined {
     /// The process.
     pub process: Process,
+    /// The master of its terminal, as [`Container::terminal`], where it has one that was sent to no console socket.
+    pub terminal: Option<OwnedFd>,
     /// What the caller should be told although it runs.
     pub warnings: Vec<String>,
 }
@@ -127,7 +133,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// The runtime whose containers' states are below `root`, an absolute path, which is made (0700) when first needed.
+    /// The runtime whose containers' states are below `root`, an absolute path, which is made (01700) when first needed.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), program: Program::default() }
     }
@@ -206,9 +212,9 @@ impl Runtime {
         let program = &self.program;
         let launching =
             Launching { plan: &plan, acts, program, stdio, state: Some(state), record, joined: None, timed };
-        let Launched { process, record, times } = engine::walk(launching)?;
+        let Launched { process, record, terminal, times } = engine::walk(launching)?;
         let (program, warnings) = (self.program.clone(), plan.warnings().to_vec());
-        Ok(Container { record, directory, program, process: Some(process), warnings, times, damage: None })
+        Ok(Container { record, directory, program, process: Some(process), terminal, warnings, times, damage: None })
     }
 
     /// The container with this id. One that is being made, or that a killed create left half-made, is [`Status::Creating`].
@@ -234,7 +240,16 @@ impl Runtime {
             }
         };
         let program = self.program.clone();
-        Ok(Container { record, directory, program, process: None, warnings: Vec::new(), times: Vec::new(), damage })
+        Ok(Container {
+            record,
+            directory,
+            program,
+            process: None,
+            terminal: None,
+            warnings: Vec::new(),
+            times: Vec::new(),
+            damage,
+        })
     }
 
     /// Every container, by id; one whose state cannot be used is [`Status::Unknown`]. One that vanishes meanwhile is left
@@ -352,6 +367,8 @@ pub struct Container {
     program: Program,
     /// Init, where this process made it.
     process: Option<Process>,
+    /// The master of its terminal, where this process made it and sent it to nobody.
+    terminal: Option<OwnedFd>,
     warnings: Vec<String>,
     times: Vec<(u32, u64)>,
     /// Why its state cannot be used.
@@ -420,6 +437,15 @@ impl Container {
         self.cgroup("list its processes")?.map_or(Ok(Vec::new()), |cgroup| cgroup.processes()).map_err(failed)
     }
 
+    /// The master of its terminal, once: what the container writes can be read from it, and what it is to read written
+    /// to it (pty(7)). `None` unless `process.terminal` asks for one, and it was created here and sent to no console socket.
+    ///
+    /// When the master is closed, also with this value, the container's session is hung up (SIGHUP). Reading fails with EIO
+    /// when no process of the container has the terminal open any more.
+    pub fn terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
     /// Starts the user's program (runtime-spec runtime.md#start); returns when it was executed.
     ///
     /// # Errors
@@ -455,8 +481,8 @@ impl Container {
         let plan = &self.plan_of(process, options, &init)?;
         let (program, record, joined) = (&self.program, self.record.clone(), Some(&init));
         let launching = Launching { plan, acts: Acts::Run, program, stdio, state: None, record, joined, timed: false };
-        let Launched { process, .. } = engine::walk(launching)?;
-        Ok(Joined { process, warnings: plan.warnings().to_vec() })
+        let Launched { process, terminal, .. } = engine::walk(launching)?;
+        Ok(Joined { process, terminal, warnings: plan.warnings().to_vec() })
     }
 
     /// Compiles what [`Self::exec`] would perform; changes nothing.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
 use runtime_core::{
-    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Timing,
-    spec,
+    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
+    Timing, WindowSize, spec,
 };
 use serde::Deserialize;
 
@@ -23,6 +23,9 @@ struct Asked {
     pid_file: Option<PathBuf>,
     pidfd_socket: Option<PathBuf>,
     listen_fds: u32,
+    console_socket: Option<PathBuf>,
+    /// Rows and columns.
+    window: Option<(u16, u16)>,
 }
 
 /// `exec.json`, in a folder of its own: a process that joins the container of another folder.
@@ -35,6 +38,7 @@ struct AskedExec {
     cgroup: Option<PathBuf>,
     below: Option<String>,
     pid_file: Option<PathBuf>,
+    console_socket: Option<PathBuf>,
 }
 
 fn exec(name: &str) -> Option<AskedExec> {
@@ -50,8 +54,12 @@ fn compile_exec(asked: &AskedExec) -> (Vec<String>, Result<LaunchPlan, String>) 
         Err(invalid) => return (vec![], Err(refusal(&invalid))),
         Ok(parsed) => parsed,
     };
-    let options =
-        ExecOptions { pid_file: asked.pid_file.clone(), cgroup: asked.below.clone(), ..ExecOptions::default() };
+    let options = ExecOptions {
+        pid_file: asked.pid_file.clone(),
+        console_socket: asked.console_socket.clone(),
+        cgroup: asked.below.clone(),
+        ..ExecOptions::default()
+    };
     let joining = Joining {
         id: &Id::new("golden").unwrap(),
         bundle: Path::new("/bundle"),
@@ -101,8 +109,11 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         pid_file: asked.pid_file,
         pidfd_socket: asked.pidfd_socket,
         listen_fds: asked.listen_fds,
+        console_socket: asked.console_socket,
+        window: asked.window.map(|(rows, columns)| WindowSize { rows, columns }),
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
+        rootless: Rootless::Auto,
     };
     let launch = Launch {
         id: &Id::new("golden").unwrap(),
@@ -136,10 +147,12 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 13] = [
+const TERSE: [&str; 16] = [
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",
+    "HaveUidsMapped",
+    "HaveGidsMapped",
     "StageTree",
     "AttachRootfs",
     "Mount",
@@ -150,6 +163,7 @@ const TERSE: [&str; 13] = [
     "SetCapabilities",
     "FindProgram",
     "Execute",
+    "OpenTerminal",
 ];
 
 /// What `fields.txt` holds: the terse steps, field by field.

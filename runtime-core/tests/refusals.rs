@@ -17,11 +17,14 @@ fn root() -> Facts {
         bounding: ALL,
         last_capability: 40,
         initial_user_namespace: true,
+        setgroups_denied: false,
+        foreign_namespaces: 0,
         time_namespaces: true,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),
             delegated: true,
+            delegated_below: false,
             controllers: vec![],
         }),
     }
@@ -75,7 +78,6 @@ fn without(mut config: Value, pointer: &str) -> Value {
 fn what_later_versions_bring_is_unsupported_and_named() {
     let hook = json!([{ "path": "/bin/true" }]);
     for (pointer, value, origin) in [
-        ("/process/terminal", json!(true), ""),
         ("/process/apparmorProfile", json!("docker-default"), ""),
         ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
         ("/process/scheduler", json!({ "policy": "SCHED_FIFO" }), ""),
@@ -168,6 +170,32 @@ fn the_process() {
     refused(&[("/process", Value::Null)], "/process", "process property must not be empty");
     refused(&[("/root", Value::Null)], "/root", "missing");
     refused(&[("/root/path", json!(""))], "/root/path", "empty");
+}
+
+#[test]
+fn the_terminal() {
+    let terminal = ("/process/terminal", json!(true));
+    let size = |height: u64, width: u64| ("/process/consoleSize", json!({ "height": height, "width": width }));
+    refused(&[terminal.clone(), size(65_536, 1)], "/process/consoleSize/height", "65536");
+    refused(&[terminal.clone(), size(1, 1 << 40)], "/process/consoleSize/width", "more than a terminal has");
+    // What stands at /dev/pts, last.
+    let pts = |fstype: &str| json!({ "destination": "/dev/pts", "type": fstype, "source": "x" });
+    let dev = |options: Value| json!({ "destination": "/dev", "source": "/dev", "options": options });
+    for mount in [pts("tmpfs"), dev(json!(["bind"])), json!({ "destination": "/dev/../dev", "type": "tmpfs" })] {
+        refused(&[terminal.clone(), ("/mounts/-", mount)], "/process/terminal", "devpts");
+    }
+    for mount in [pts("devpts"), pts("bind"), dev(json!(["rbind"]))] {
+        let mut config = base();
+        set(&mut config, "/process/terminal", json!(true));
+        set(&mut config, "/mounts/-", mount);
+        compile(&config, &root()).unwrap();
+    }
+    let (spec, _) = spec::parse(base().to_string().as_bytes()).unwrap();
+    let options = CreateOptions { console_socket: Some("/s".into()), ..CreateOptions::default() };
+    let (id, bundle) = (Id::new("c1").unwrap(), Path::new("/bundle"));
+    let launch = Launch { id: &id, bundle, state_dir: Path::new("/run/c1"), options: &options, acts: Acts::Create };
+    let invalid = LaunchPlan::create(&spec, &root(), &launch).unwrap_err();
+    assert_eq!(invalid.origin, "/process/terminal");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use proptest::prelude::*;
 use runtime_core::wire::{
     self, Attributes, Capabilities, Device, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place, Propagation, Slot,
-    Spaces, Steps, Target, Text, Tree,
+    Spaces, Steps, Target, Text, Tree, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -78,10 +78,17 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::ListenForStart { slot },
         HostOp::SpawnInit { spaces: Spaces(number), into_cgroup: v.flag },
         HostOp::WriteIdMaps { uids: List::new(&s.maps), gids: List::new(&s.maps[1..]), deny_setgroups: v.flag },
+        HostOp::HaveUidsMapped { maps: List::new(&s.maps) },
+        HostOp::HaveGidsMapped { maps: List::new(&s.maps[1..]) },
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
         HostOp::RecordState {},
         HostOp::WritePidFile { path: text },
         HostOp::SendPidfd { socket: text },
+        HostOp::OpenCgroup { path: text, below: v.flag.then_some(other), init: number },
+        HostOp::OpenInit { pid: number, slot },
+        HostOp::CheckInit {},
+        HostOp::SendTerminal { path: text },
+        HostOp::KeepTerminal {},
     ]
 }
 
@@ -142,6 +149,8 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::ResetSignals {},
         InitOp::CloseOthers {},
         InitOp::SetOomScore { score: v.signed },
+        InitOp::TryOomScore { score: v.signed },
+        InitOp::LeaveGroups {},
         InitOp::Join { ns: Ns::ALL[v.ns], slot },
         InitOp::Unshare { spaces: Spaces(number) },
         InitOp::AllowMaps {},
@@ -168,6 +177,19 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::OutliveRuntime {},
         InitOp::AwaitStart { listener: slot },
         InitOp::Execute { args: texts, env: texts, home: v.flag.then_some(v.slot) },
+        InitOp::JoinAll { spaces: Spaces(number), init: slot },
+        InitOp::TakeRoot {},
+        InitOp::ChangeDirectory { path: text },
+        InitOp::CloseSlots { keep: List::new(&[Slot(1), Slot(2)]) },
+        InitOp::OpenTerminal {
+            pts: Place { base: slot, skip: 0, path: text },
+            uid: number,
+            size: v.flag.then_some(WindowSize { rows: v.slot, columns: !v.slot }),
+            onlcr: v.flag,
+            slot,
+        },
+        InitOp::BindConsole { place: Place { base: slot, skip: v.slot, path: text }, terminal: slot },
+        InitOp::TakeTerminal { terminal: slot },
     ]
 }
 

@@ -65,7 +65,7 @@ ops! {
     6 ListenForStart { slot: Slot } => "listen for start as {slot}";
     /// vfork-clone, and execveat of the sealed init program.
     7 SpawnInit { spaces: Spaces, into_cgroup: bool } => "spawn init with {spaces} new namespaces";
-    /// user_namespaces(7); unprivileged hosts write one line of their own id, or call newuidmap and newgidmap.
+    /// user_namespaces(7); without privileges one line of the caller's own id. An empty list is not written.
     8 WriteIdMaps { uids: List<'a, IdMap>, gids: List<'a, IdMap>, deny_setgroups: bool }
         => "write {} uid and {} gid maps", uids.len(), gids.len();
     /// prlimit(2) from outside, for an init that lost the host's privileges to a user namespace.
@@ -81,8 +81,16 @@ ops! {
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
+    /// newuidmap(1): ids that the caller was given (subuid(5)).
+    24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
+    /// newgidmap(1): ids that the caller was given (subgid(5)).
+    25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
+    /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).
+    20 SendTerminal { path: Text<'a> } => "send the terminal to {path}";
+    /// For whoever called the runtime: an attached run, or a program that embeds it.
+    21 KeepTerminal {} => "keep the terminal for the caller";
 }
 
 ops! {
@@ -199,6 +207,18 @@ ops! {
     50 ChangeDirectory { path: Text<'a> } => "enter {path}";
     /// A container that waits for start holds no directory and no mount.
     51 CloseSlots { keep: List<'a, Slot> } => "close every slot but {}", Joined(keep);
+    /// A new pty of the devpts at `pts` (pts(4)), whose other end is opened by TIOCGPTPEER: no path leads to it. Its master
+    /// goes to the host with init's next turn.
+    56 OpenTerminal { pts: Place<'a>, uid: u32, size: Option<WindowSize>, onlcr: bool, slot: Slot }
+        => "open a terminal{} on {pts} for uid {uid} as {slot}", OfSize(size);
+    /// By descriptor, over a file that is made where none is.
+    57 BindConsole { place: Place<'a>, terminal: Slot } => "bind the terminal in {terminal} to {place}";
+    /// ioctl(TIOCSCTTY) and dup3(2); from here on nothing of the caller's streams is left.
+    58 TakeTerminal { terminal: Slot } => "take the terminal in {terminal} as controlling terminal and standard streams";
+    /// setgroups(2) with none. A joined user namespace may deny it for good (user_namespaces(7)); that is no error.
+    60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
+    /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
+    61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
 }
 
 /// A cgroup below another one.
@@ -216,6 +236,15 @@ struct Bare<'a>(Text<'a>);
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.bytes().escape_ascii())
+    }
+}
+
+/// The size of a terminal behind its name.
+struct OfSize<'a>(&'a Option<WindowSize>);
+
+impl fmt::Display for OfSize<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |size| write!(f, " of {size}"))
     }
 }
 

@@ -374,6 +374,22 @@ impl fmt::Display for Device {
 }
 
 record! {
+    /// The size of a terminal in characters (TIOCSWINSZ, ioctl_tty(2)).
+    WindowSize {
+        /// How many rows.
+        rows: u16,
+        /// How many columns.
+        columns: u16,
+    }
+}
+
+impl fmt::Display for WindowSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows and {} columns", self.rows, self.columns)
+    }
+}
+
+record! {
     /// The four capability sets that one process holds, as bit sets (capabilities(7)); the bounding set is apart.
     Capabilities {
         /// What counts in a check.

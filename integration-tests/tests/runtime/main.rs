@@ -1,9 +1,11 @@
 //! The tests of `RUNTIME`, by subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
+mod attached;
 mod capabilities;
 mod descriptors;
 mod devices;
+mod doctor;
 mod exec;
 mod exec_security;
 mod features;
@@ -17,8 +19,11 @@ mod planc;
 mod process;
 mod ps;
 mod rootfs;
+mod rootless;
+mod rootless_cgroups;
 mod run;
 mod state;
+mod terminal;
 mod users;
 
 use std::process::ExitCode;
@@ -30,8 +35,12 @@ fn main() -> ExitCode {
         state::TESTS,
         ps::TESTS,
         pause::TESTS,
+        terminal::TESTS,
+        attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
+        rootless::TESTS,
+        rootless_cgroups::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,
@@ -43,6 +52,7 @@ fn main() -> ExitCode {
         input::TESTS,
         features::TESTS,
         planc::TESTS,
+        doctor::TESTS,
         killsweep::TESTS,
     ];
     integration_tests::harness::main(tests.concat())

@@ -7,6 +7,7 @@ use crate::args::{Flag, Given};
 use crate::descriptors::PRESERVE_FDS;
 use crate::failure::Outcome;
 use crate::globals::Context;
+use crate::terminal::{self, Then};
 
 /// For engines that pass it to create as they do to run: a created container is always detached.
 const DETACH: Flag = Flag::switch("detach", "no effect: what create makes is always detached").or("d");
@@ -37,6 +38,8 @@ fn create(context: &Context, given: &Given) -> Result<(), Error> {
     let (options, stdio) = launch::options_and_stdio(context, given)?;
     let id = super::id(given)?;
     let bundle = launch::bundle(given)?;
+    let (is_asked_for, has_socket) = (terminal::is_asked_for(&bundle), options.console_socket.is_some());
+    terminal::check(&context.program.name, is_asked_for, has_socket, Then::Return)?;
     launch::warn(bundle.warnings());
     let container = context.runtime.create(&id, &bundle, &options, stdio)?;
     launch::warn(container.warnings());

@@ -59,7 +59,7 @@ fn run(place: &Place) -> Result<u8, Error> {
     let began = Instant::now();
     let container = runtime.run(&id, &bundle, &options, Stdio::default())?;
     let running = began.elapsed();
-    let ended = vigil.until_container_ends(&container).map(|code| (code, began.elapsed()));
+    let ended = vigil.until_container_ends(&container, None).map(|code| (code, began.elapsed()));
     runtime.delete(&id, Deletion::Force)?;
     let (code, ended) = ended?;
     launch::warn(container.warnings());

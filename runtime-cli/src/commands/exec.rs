@@ -12,6 +12,7 @@ use crate::attached::{Orphans, Vigil};
 use crate::descriptors::{self, PRESERVE_FDS};
 use crate::failure::{Failure, Outcome, host, invalid};
 use crate::globals::{Context, absolute};
+use crate::terminal::{self, Caller, Proxy, Then};
 
 const CWD: Flag = Flag::value("cwd", "the working directory in the container");
 const ENV: Flag = Flag::value("env", "set a variable, NAME=VALUE; may be given again").or("e");
@@ -38,6 +39,7 @@ pub(super) const COMMAND: Command = Command {
         &CWD,
         &ENV,
         &TTY,
+        &launch::CONSOLE_SOCKET,
         &USER,
         &GIDS,
         &PROCESS,
@@ -66,18 +68,27 @@ fn exec(context: &Context, given: &Given) -> Result<u8, Error> {
         None => from_flags(&container, given)?,
     };
     let stdio = Stdio { others: descriptors::preserved(given, 0)?, ..Stdio::default() };
+    let then = if given.is(&DETACH) { Then::Return } else { Then::Stay };
+    let console_socket = given.path(&launch::CONSOLE_SOCKET).map(|path| absolute(&path)).transpose()?;
+    let is_asked_for = process.terminal() == Some(true);
+    terminal::check(&context.program.name, is_asked_for, console_socket.is_some(), then)?;
+    let vigil = (then == Then::Stay).then(|| Vigil::begin(Orphans::Leave)).transpose()?;
+    let caller = (then == Then::Stay && is_asked_for).then(Caller::find).transpose()?;
     let options = ExecOptions {
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
         pidfd_socket: given.path(&launch::PIDFD_SOCKET).map(|path| absolute(&path)).transpose()?,
+        console_socket,
+        window: caller.as_ref().map(Caller::window),
         cgroup: cgroup(given)?,
         when_paused: if given.is(&IGNORE_PAUSED) { WhenPaused::Wait } else { WhenPaused::Refuse },
     };
-    let vigil = if given.is(&DETACH) { None } else { Some(Vigil::begin(Orphans::Leave)?) };
     let joined = container.exec(&process, &options, &stdio)?;
     // Not held for as long as the program runs: its end of a pipe is the program's alone.
     drop(stdio);
     launch::warn(&joined.warnings);
-    vigil.map_or(Ok(0), |vigil| vigil.until_end(&joined.process))
+    let Some(vigil) = vigil else { return Ok(0) };
+    let proxy = joined.terminal.zip(caller).map(|(master, caller)| Proxy::begin(master, caller)).transpose()?;
+    vigil.until_end(&joined.process, proxy)
 }
 
 /// The process that a file describes: nothing of the container's own is added.

@@ -79,7 +79,8 @@ fn launch(context: &Context, given: &Given, id: &Id, options: &CreateOptions) ->
 /// The plan of an exec, where the process is described by a file.
 fn exec(container: &Container, path: &Path, options: CreateOptions) -> Result<Explained, Error> {
     let process = exec::from_file(path)?;
-    let options = ExecOptions { pid_file: options.pid_file, ..ExecOptions::default() };
+    let options =
+        ExecOptions { pid_file: options.pid_file, console_socket: options.console_socket, ..ExecOptions::default() };
     let plan = container.plan_exec(&process, &options)?;
     let config = serde_json::to_value(&process).ok().map(|process| serde_json::json!({ "process": process }));
     Ok(Explained { plan, warnings: Vec::new(), config })

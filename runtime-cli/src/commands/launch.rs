@@ -10,8 +10,7 @@ use crate::globals::{Context, absolute};
 /// The bundle's directory.
 pub(super) const BUNDLE: Flag = Flag::value("bundle", "the bundle's directory (default: the current one)").or("b");
 /// Where a terminal's master would be sent.
-pub(super) const CONSOLE_SOCKET: Flag =
-    Flag::value("console-socket", "send the terminal's master to this socket (not supported by this version)");
+pub(super) const CONSOLE_SOCKET: Flag = Flag::value("console-socket", "send the terminal's master to this socket");
 /// Where init's pidfd is sent.
 pub(super) const PIDFD_SOCKET: Flag = Flag::value("pidfd-socket", "send the process's pidfd to this AF_UNIX socket");
 /// Where init's pid is written.
@@ -26,13 +25,12 @@ pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions,
     if context.systemd_cgroup {
         return Err(unsupported("--systemd-cgroup"));
     }
-    if given.path(&CONSOLE_SOCKET).is_some() {
-        return Err(unsupported(&format!("--{}", CONSOLE_SOCKET.name)));
-    }
     Ok(CreateOptions {
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
         pidfd_socket: given.path(&PIDFD_SOCKET).map(|path| absolute(&path)).transpose()?,
+        console_socket: given.path(&CONSOLE_SOCKET).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
+        rootless: context.rootless,
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
         ..CreateOptions::default()
     })
@@ -64,6 +62,12 @@ pub(super) fn failure(context: &Context, given: &Given, verb: &'static str, erro
         let acts = if verb == "run" { "--run " } else { "" };
         format!("{left}. see: {program} explain {acts}-b {} --step {}", bundle.display(), step.number)
     });
+    let error = if context.homeless && error.kind() == ErrorKind::Host {
+        let why = format!("{error}: where an unprivileged user may keep it neither XDG_RUNTIME_DIR nor --root says");
+        Error::new(ErrorKind::Host, why)
+    } else {
+        error
+    };
     Failure::Launch { verb, error, advice }
 }
 

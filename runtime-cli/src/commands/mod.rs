@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod demo;
+mod doctor;
 mod exec;
 mod explain;
 mod features;
@@ -42,6 +43,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
+    &doctor::COMMAND,
     &exec::COMMAND,
     &explain::COMMAND,
     &features::COMMAND,

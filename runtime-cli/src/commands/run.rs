@@ -8,6 +8,7 @@ use crate::attached::{Orphans, Vigil};
 use crate::descriptors::PRESERVE_FDS;
 use crate::failure::Outcome;
 use crate::globals::Context;
+use crate::terminal::{self, Caller, Proxy, Then};
 
 const DETACH: Flag = Flag::switch("detach", "return as soon as the container runs").or("d");
 const KEEP: Flag = Flag::switch("keep", "do not delete the container after it ended");
@@ -37,16 +38,23 @@ fn perform(context: &Context, given: &Given) -> Outcome {
 }
 
 fn run(context: &Context, given: &Given) -> Result<u8, Error> {
-    let (options, stdio) = launch::options_and_stdio(context, given)?;
+    let (mut options, stdio) = launch::options_and_stdio(context, given)?;
     let id = super::id(given)?;
     let bundle = launch::bundle(given)?;
+    let then = if given.is(&DETACH) { Then::Return } else { Then::Stay };
+    let is_asked_for = terminal::is_asked_for(&bundle);
+    terminal::check(&context.program.name, is_asked_for, options.console_socket.is_some(), then)?;
     launch::warn(bundle.warnings());
     let orphans = if given.is(&NO_SUBREAPER) { Orphans::Leave } else { Orphans::Reap };
-    let vigil = if given.is(&DETACH) { None } else { Some(Vigil::begin(orphans)?) };
-    let container = context.runtime.run(&id, &bundle, &options, stdio)?;
+    // Before the window is looked at: what it changes to later is a signal then.
+    let vigil = (then == Then::Stay).then(|| Vigil::begin(orphans)).transpose()?;
+    let caller = (then == Then::Stay && is_asked_for).then(Caller::find).transpose()?;
+    options.window = caller.as_ref().map(Caller::window);
+    let mut container = context.runtime.run(&id, &bundle, &options, stdio)?;
     launch::warn(container.warnings());
     let Some(vigil) = vigil else { return Ok(0) };
-    let ended = vigil.until_container_ends(&container);
+    let proxy = container.terminal().zip(caller).map(|(master, caller)| Proxy::begin(master, caller)).transpose();
+    let ended = proxy.and_then(|proxy| vigil.until_container_ends(&container, proxy));
     if !given.is(&KEEP) {
         // Also what it left running, where it has no pid namespace of its own; and it is no error if somebody was faster.
         context.runtime.delete(&id, Deletion::Force)?;

@@ -4,13 +4,12 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use oci_spec::runtime::Linux;
+use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
 
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
-use super::{Invalid, Request, device_filter};
+use super::{Invalid, Launch, Request, Rootless, device_filter};
 use crate::facts::{CgroupFacts, Facts};
-use crate::id::Id;
 use crate::wire::{HostOp, Text};
 
 const PATH: &str = "/linux/cgroupsPath";
@@ -25,32 +24,96 @@ pub(super) fn hierarchy(facts: &Facts) -> Result<&CgroupFacts, Invalid> {
     })
 }
 
-/// The container's cgroup, from the root of the hierarchy; `None` where the caller may make none and none is asked for.
-pub(super) fn path(linux: &Linux, host: &CgroupFacts, id: &Id) -> Result<Option<CString>, Invalid> {
-    let asked = asked(linux);
-    if !host.delegated {
-        // runc's words: its own tests, and engines' users, look for them.
-        let why = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
-        return if asked.is_some() { Err(Invalid::unsupported(PATH, why)) } else { Ok(None) };
+impl Facts {
+    /// Whether the caller is taken for one who may not do to this host what root may.
+    pub fn is_rootless(&self, asked: Rootless) -> bool {
+        match asked {
+            Rootless::Auto => self.euid != 0 || !self.initial_user_namespace,
+            Rootless::Yes => true,
+            Rootless::No => false,
+        }
     }
-    let asked = asked.map(|path| utf8(PATH, path)).transpose()?;
-    let (origin, asked) = asked.map_or(("", id.as_str()), |asked| (PATH, asked));
+
+    /// Whether the caller can attach a device filter, so that the container is to have one.
+    fn filters_devices(&self) -> bool {
+        self.initial_user_namespace && self.is_privileged()
+    }
+}
+
+/// The container's cgroup, from the root of the hierarchy; `None` where the caller may make none and none is needed.
+pub(super) fn path(
+    linux: &Linux,
+    facts: &Facts,
+    host: &CgroupFacts,
+    launch: &Launch<'_>,
+) -> Result<Option<CString>, Invalid> {
+    let asked = asked(linux).map(|path| utf8(PATH, path)).transpose()?;
+    let (origin, asked) = asked.map_or(("", launch.id.as_str()), |asked| (PATH, asked));
+    let is_absolute = asked.starts_with('/');
+    let own = if is_absolute && host.delegated { Vec::new() } else { names("", &host.own)? };
     let names = names(origin, asked)?;
-    let parent = if asked.starts_with('/') { Vec::new() } else { names_of_parent(host)? };
-    let path: Vec<_> = parent.iter().map(String::as_str).chain(names).collect();
+    // Processes and child cgroups exclude each other (cgroups(7), "no internal processes"), so that a relative path is
+    // taken from where the caller's own cgroup lies; only where that is out of bounds, from the caller's own.
+    let parent = match own.split_last() {
+        _ if is_absolute => &[],
+        Some((_, beside)) if host.delegated => beside,
+        _ => own.as_slice(),
+    };
+    let path: Vec<_> = parent.iter().copied().chain(names).collect();
+    let is_below_own = path.len() > own.len() && path.starts_with(&own);
+    let is_permitted = host.delegated || (host.delegated_below && is_below_own);
+    if !is_permitted {
+        return without(linux, facts, host, launch.options.rootless);
+    }
     path_text(origin, Path::new(&format!("/{}", path.join("/")))).map(Some)
+}
+
+/// A caller without permission for cgroups goes without one, where nothing in config.json needs it.
+fn without(linux: &Linux, facts: &Facts, host: &CgroupFacts, rootless: Rootless) -> Result<Option<CString>, Invalid> {
+    if !facts.is_rootless(rootless) || facts.filters_devices() {
+        let (own, mount) = (&host.own, host.mount.display());
+        let why = match facts.euid {
+            0 => format!("no cgroup can be made beside the caller's, {own:?}: is {mount} read-only?"),
+            uid => format!("no cgroup can be made beside the caller's, {own:?}: it is not delegated to uid {uid}"),
+        };
+        return Err(Invalid::unsupported("", why));
+    }
+    let limit = linux.resources().as_ref().and_then(limit);
+    match asked(linux).map(|_| PATH).or(limit) {
+        None => Ok(None),
+        // runc's words: its own tests, and engines' users, look for them.
+        Some(origin) => Err(Invalid::unsupported(
+            origin,
+            "rootless needs no limits + no cgrouppath when no permission is granted for cgroups",
+        )),
+    }
+}
+
+/// The first limit that only a cgroup can keep. An empty object asks for nothing, and so does a device rule of a caller
+/// who can make no devices.
+fn limit(resources: &LinuxResources) -> Option<&'static str> {
+    let asked = [
+        ("/linux/resources/memory", resources.memory().is_some_and(|memory| memory != LinuxMemory::default())),
+        ("/linux/resources/cpu", resources.cpu().as_ref().is_some_and(|cpu| *cpu != LinuxCpu::default())),
+        ("/linux/resources/pids", resources.pids().is_some_and(|pids| pids.limit() >= 0)),
+        ("/linux/resources/blockIO", resources.block_io().as_ref().is_some_and(|io| *io != LinuxBlockIo::default())),
+        (
+            "/linux/resources/hugepageLimits",
+            resources.hugepage_limits().as_ref().is_some_and(|limits| !limits.is_empty()),
+        ),
+        (
+            "/linux/resources/network",
+            resources.network().as_ref().is_some_and(|network| *network != LinuxNetwork::default()),
+        ),
+        ("/linux/resources/rdma", resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty())),
+        ("/linux/resources/unified", resources.unified().as_ref().is_some_and(|files| !files.is_empty())),
+    ];
+    asked.into_iter().find(|(_, is_asked)| *is_asked).map(|(origin, _)| origin)
 }
 
 /// `cgroupsPath`, where it is set.
 fn asked(linux: &Linux) -> Option<&Path> {
     linux.cgroups_path().as_deref().filter(|path| !path.as_os_str().is_empty())
-}
-
-/// A relative path is taken from where the caller's own cgroup lies: processes and child cgroups exclude each other
-/// (cgroups(7), "no internal processes"), so that it cannot be below.
-fn names_of_parent(host: &CgroupFacts) -> Result<Vec<String>, Invalid> {
-    let own: Vec<_> = names("", &host.own)?.into_iter().map(str::to_owned).collect();
-    Ok(own.split_last().map(|(_, parent)| parent.to_vec()).unwrap_or_default())
 }
 
 /// The names of a path. None may lead out of the hierarchy, or out of the parent.
@@ -72,7 +135,7 @@ pub(super) fn make(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invali
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
     plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path) });
     // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
-    if request.facts.initial_user_namespace && request.facts.is_privileged() {
+    if request.facts.filters_devices() {
         let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
         let program = device_filter::compile(rules.unwrap_or_default())?;
         plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });

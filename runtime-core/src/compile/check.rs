@@ -39,7 +39,6 @@ pub(super) fn supported_process(process: &Process) -> Result<(), Invalid> {
     refuse(
         "/process",
         &[
-            ("terminal", process.terminal() == Some(true)),
             ("apparmorProfile", is_text(process.apparmor_profile())),
             ("selinuxLabel", is_text(process.selinux_label())),
             ("scheduler", process.scheduler().is_some()),

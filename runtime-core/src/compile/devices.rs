@@ -126,7 +126,7 @@ pub(super) fn furnish(request: &Request<'_>, devices: &Devices, attached: &Attac
 }
 
 /// A place in /dev is resolved from the directory that was mounted there, whatever stands at /dev by then.
-fn place(dev: Option<Slot>, path: Text<'_>) -> Place<'_> {
+pub(super) fn place(dev: Option<Slot>, path: Text<'_>) -> Place<'_> {
     match dev {
         Some(base) if path.bytes().starts_with(b"/dev/") => Place { base, skip: DEV.len() as u16, path },
         _ => Place { base: Slot::ROOT, skip: 0, path },

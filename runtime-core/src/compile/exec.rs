@@ -7,10 +7,10 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request};
-use super::{capabilities, check, namespaces, process, program, rlimits};
+use super::{capabilities, check, namespaces, process, program, rlimits, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
-use crate::wire::{HostOp, InitOp, Spaces, Text};
+use crate::wire::{HostOp, InitOp, Spaces, Text, WindowSize};
 
 /// What becomes of an exec while the container is paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub struct ExecOptions {
     /// The SOCK_STREAM socket that the process's pidfd is sent to by SCM_RIGHTS (unix(7)), absolute, of any length. With it
     /// comes the text `setns`.
     pub pidfd_socket: Option<PathBuf>,
+    /// As [`CreateOptions::console_socket`], for the terminal of this process.
+    pub console_socket: Option<PathBuf>,
+    /// As [`CreateOptions::window`].
+    pub window: Option<WindowSize>,
     /// A cgroup below the container's, which must exist; `None` for the container's own.
     pub cgroup: Option<String>,
     /// What becomes of it while the container is paused.
@@ -67,8 +71,13 @@ impl LaunchPlan {
         let plan = &mut draft;
 
         let process = &like_init(process, spec);
-        let (pid_file, pidfd_socket) = (options.pid_file.clone(), options.pidfd_socket.clone());
-        let create = CreateOptions { pid_file, pidfd_socket, ..CreateOptions::default() };
+        let create = CreateOptions {
+            pid_file: options.pid_file.clone(),
+            pidfd_socket: options.pidfd_socket.clone(),
+            console_socket: options.console_socket.clone(),
+            window: options.window,
+            ..CreateOptions::default()
+        };
         let launch = &Launch { id, bundle, state_dir, options: &create, acts: Acts::Run };
         // The slots of namespaces that were joined by path are the container's init's, not this one's.
         let request = &Request::read(spec, process, facts, launch, &mut Draft::default())?;
@@ -77,6 +86,7 @@ impl LaunchPlan {
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
         let program = program::Program::read(process, create.listen_fds)?;
+        let terminal = terminal::Terminal::read(request, user.uid())?;
         let told = process::Told::read(&create)?;
 
         // Prepare.
@@ -89,9 +99,11 @@ impl LaunchPlan {
         // Join.
         process::harden(plan);
         namespaces::join_all(request, init, time, plan);
+        let console = terminal.open(plan)?;
         program.change_directory(plan);
 
         // Confine.
+        terminal::Terminal::take(console, plan);
         rlimits::set(request, &limits, plan);
         process::join_keyring(request, plan)?;
         capabilities::bound(&sets, plan);
@@ -102,6 +114,7 @@ impl LaunchPlan {
         program.find(user.uid(), plan);
 
         // Run.
+        terminal.hand_over(plan);
         plan.init("", InitOp::OutliveRuntime {});
         told.send_pidfd(plan);
         plan.host("", HostOp::CheckInit {});

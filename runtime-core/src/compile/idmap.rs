@@ -4,9 +4,10 @@ use oci_spec::runtime::{Linux, LinuxIdMapping};
 
 use super::Invalid;
 use super::namespaces::Namespaces;
+use super::plan::Draft;
 use super::text::listed;
 use crate::facts::Facts;
-use crate::wire::{IdMap, Ns};
+use crate::wire::{HostOp, IdMap, List, Ns};
 
 /// Where config.json has the uids.
 pub(super) const UIDS: &str = "/linux/uidMappings";
@@ -21,7 +22,39 @@ const LINES: usize = 340;
 pub(super) struct IdMaps {
     pub(super) uids: Vec<IdMap>,
     pub(super) gids: Vec<IdMap>,
-    own_gid_only: bool,
+    uids_by: Writer,
+    gids_by: Writer,
+    setgroups: Setgroups,
+    /// Whether setgroups(2) is given up for the map.
+    deny_setgroups: bool,
+}
+
+/// Who writes a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// The caller: it has the privileges, or maps nothing but its own id.
+    Caller,
+    /// newuidmap or newgidmap, which have them, and know the ids that the caller was given (subuid(5)).
+    Program,
+}
+
+impl Writer {
+    /// Without privileges the kernel takes one line of the caller's own id (user_namespaces(7)).
+    fn of(lines: &[IdMap], own: u32, facts: &Facts) -> Self {
+        let is_own = matches!(lines, [line] if line.count == 1 && line.outside == own);
+        if facts.is_privileged() || is_own { Self::Caller } else { Self::Program }
+    }
+}
+
+/// Whether setgroups(2) is permitted where the program will run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setgroups {
+    /// It is.
+    Allowed,
+    /// It is not, and nobody can change that any more.
+    Denied,
+    /// That depends on who made the user namespace that is joined.
+    Unknown,
 }
 
 impl IdMaps {
@@ -41,15 +74,23 @@ impl IdMaps {
                 return Err(Invalid::new(pointer, "the container's root (id 0) is not mapped"));
             }
         }
-        let own = |line: &IdMap| line.count == 1 && line.outside == facts.egid;
-        let own_gid_only = !facts.is_privileged() && gids.len() == 1 && gids.iter().all(own);
-        Ok(Self { uids, gids, own_gid_only })
+        let uids_by = Writer::of(&uids, facts.euid, facts);
+        let gids_by = Writer::of(&gids, facts.egid, facts);
+        // Without privileges the kernel takes a map of one's own gid only from who gives setgroups(2) up.
+        let deny_setgroups = spaces.is_new(Ns::User) && gids_by == Writer::Caller && !facts.is_privileged();
+        let setgroups = if deny_setgroups || facts.setgroups_denied {
+            Setgroups::Denied
+        } else if spaces.joined(Ns::User).is_some() && !facts.is_privileged() {
+            Setgroups::Unknown
+        } else {
+            Setgroups::Allowed
+        };
+        Ok(Self { uids, gids, uids_by, gids_by, setgroups, deny_setgroups })
     }
 
-    /// Without privileges the kernel takes a map of one's own gid only from who gives setgroups(2) up. (newgidmap, which
-    /// writes any other map, has the privileges.)
-    pub(super) fn denies_setgroups(&self) -> bool {
-        self.own_gid_only
+    /// Whether the program's groups can be set.
+    pub(super) fn setgroups(&self) -> Setgroups {
+        self.setgroups
     }
 
     /// Whether a uid is mapped, as far as config.json tells.
@@ -60,6 +101,21 @@ impl IdMaps {
     /// Whether a gid is mapped, as far as config.json tells.
     pub(super) fn has_gid(&self, id: u32) -> bool {
         self.gids.is_empty() || contains(&self.gids, id)
+    }
+}
+
+/// The maps of a new user namespace are written, by whom the kernel takes them from.
+pub(super) fn write(ids: &IdMaps, plan: &mut Draft) {
+    let by_caller = |lines, by| List::new(if by == Writer::Caller { lines } else { &[] });
+    let (uids, gids) = (by_caller(&ids.uids, ids.uids_by), by_caller(&ids.gids, ids.gids_by));
+    if !uids.is_empty() || !gids.is_empty() {
+        plan.host(UIDS, HostOp::WriteIdMaps { uids, gids, deny_setgroups: ids.deny_setgroups });
+    }
+    if ids.uids_by == Writer::Program {
+        plan.host(UIDS, HostOp::HaveUidsMapped { maps: List::new(&ids.uids) });
+    }
+    if ids.gids_by == Writer::Program {
+        plan.host(GIDS, HostOp::HaveGidsMapped { maps: List::new(&ids.gids) });
     }
 }
 

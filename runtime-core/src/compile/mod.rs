@@ -19,6 +19,7 @@ mod program;
 mod rlimits;
 mod rootfs;
 mod sysctl;
+mod terminal;
 mod text;
 mod verify;
 
@@ -37,7 +38,7 @@ use self::namespaces::Namespaces;
 use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
-use crate::wire::Propagation;
+use crate::wire::{Propagation, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +91,19 @@ pub enum Timing {
     Steps,
 }
 
+/// Whether the caller is taken for one who may not do to this host what root may. Such a one goes without a cgroup
+/// where it may make none and none is needed, and without a lower oom_score_adj where that is denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// Where its effective uid is not 0, or it is in another user namespace than the first.
+    #[default]
+    Auto,
+    /// It is. Root of the host is not let off the cgroup even so: its containers need the device filter.
+    Yes,
+    /// It is not: what is not permitted is an error.
+    No,
+}
+
 /// What the caller asks for beside config.json.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
@@ -105,8 +119,16 @@ pub struct CreateOptions {
     pub root_switch: RootSwitch,
     /// Which session keyring the container has.
     pub keyring: Keyring,
+    /// The AF_UNIX stream socket that gets the master of the terminal, absolute; `None` leaves it to the caller
+    /// ([`crate::Container::terminal`]).
+    pub console_socket: Option<PathBuf>,
+    /// The size of the caller's own terminal, where the caller will pass bytes between it and the container's. It counts
+    /// instead of `consoleSize`, unless it is 0; and the carriage is returned once, by the caller's (ONLCR is cleared).
+    pub window: Option<WindowSize>,
     /// Whether the time of each step is kept.
     pub timing: Timing,
+    /// Whether the caller is taken for one who may not do what root may.
+    pub rootless: Rootless,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -142,7 +164,7 @@ struct Request<'a> {
 }
 
 /// The oldest kernel that has all that a plan is made of: cgroup.kill, mount_setattr(2), openat2(2), clone3(2).
-const OLDEST_KERNEL: (u32, u32) = (5, 14);
+pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
 impl<'a> Request<'a> {
     fn read(
@@ -197,8 +219,8 @@ impl LaunchPlan {
         // Read all of it first: what cannot be is said before any step is written.
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
+        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
         check::supported(spec, process, request.linux)?;
-        request.cgroup = cgroup::path(request.linux, request.host_cgroups, launch.id)?;
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;
@@ -209,6 +231,8 @@ impl LaunchPlan {
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
         let program = program::Program::read(request.process, launch.options.listen_fds)?;
+        let terminal = terminal::Terminal::read(request, user.uid())?;
+        terminal.check(&mounts)?;
         let told = process::Told::read(launch.options)?;
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
@@ -226,6 +250,8 @@ impl LaunchPlan {
         rootfs::attach(request, plan);
         let attached = mounts::attach(&mounts, plan)?;
         devices::furnish(request, &devices, &attached, plan);
+        let console = terminal.open(plan)?;
+        terminal::Terminal::bind(console, &attached, plan);
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&covered, plan)?;
         let proc = sysctl::open(request, &sysctls, plan)?;
@@ -238,6 +264,7 @@ impl LaunchPlan {
         rootfs::protect(request, plan);
 
         // Confine: init gives up what the program shall not have.
+        terminal::Terminal::take(console, plan);
         rlimits::set(request, &limits, plan);
         process::join_keyring(request, plan)?;
         capabilities::bound(&sets, plan);
@@ -246,6 +273,7 @@ impl LaunchPlan {
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
+        terminal.hand_over(plan);
         process::record(listener, &told, plan);
 
         // Act two, run.

@@ -53,6 +53,8 @@ pub(super) struct Attached {
     pub(super) dev: Option<Slot>,
     /// Whether /dev is somebody else's, with nothing to be made in it.
     pub(super) dev_is_copied: bool,
+    /// Whether what is mounted below /dev is mounted for the host as well.
+    pub(super) dev_is_shared: bool,
     read_only: Vec<(String, Slot, CString)>,
 }
 
@@ -94,6 +96,15 @@ impl Mounts {
             mounts.push(read(request, &origin, mount, plan)?);
         }
         Ok(Self { mounts, is_staged: request.spaces.is_staged() })
+    }
+
+    /// Whether a devpts can stand at /dev/pts: one that is mounted there, or what a copy of the host's tree has there.
+    pub(super) fn may_have_devpts(&self) -> bool {
+        let last = self.mounts.iter().rfind(|mount| matches!(mount.path.to_bytes(), b"/dev" | b"/dev/pts"));
+        last.is_some_and(|mount| match &mount.what {
+            What::Filesystem { fstype, .. } => fstype.as_c_str() == c"devpts" && mount.path.as_c_str() == c"/dev/pts",
+            What::Copied { recursive, .. } => *recursive || mount.path.as_c_str() == c"/dev/pts",
+        })
     }
 }
 
@@ -319,6 +330,8 @@ pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Inva
         }
         if dev == Some(index) {
             attached.dev_is_copied = matches!(mount.what, What::Copied { .. });
+            attached.dev_is_shared =
+                attached.dev_is_copied && mount.propagation.iter().any(|asked| asked.kind == SHARED);
             if !attached.dev_is_copied {
                 // Opened before a later mount can come in between.
                 let slot = plan.slot()?;

@@ -9,7 +9,7 @@ use super::plan::Draft;
 use super::text::{below, listed, path_text, text};
 use super::{Invalid, Request, idmap, process, rootfs};
 use crate::facts::Facts;
-use crate::wire::{HostOp, InitOp, List, Ns, Slot, Spaces, Text};
+use crate::wire::{HostOp, InitOp, Ns, Slot, Spaces, Text};
 
 /// Where config.json lists them.
 pub(super) const LIST: &str = "/linux/namespaces";
@@ -49,6 +49,8 @@ pub(super) struct Namespaces {
     spaces: [Space; 8],
     entry: UserEntry,
     execve_enters_time: bool,
+    /// What is inherited and belongs to another user namespace than the caller's.
+    foreign: Spaces,
 }
 
 impl Namespaces {
@@ -78,7 +80,8 @@ impl Namespaces {
             _ if facts.is_privileged() => UserEntry::Late,
             _ => UserEntry::First,
         };
-        let namespaces = Self { spaces, entry, execve_enters_time: facts.kernel >= EXECVE_ENTERS_TIME };
+        let foreign = Spaces(facts.foreign_namespaces);
+        let namespaces = Self { spaces, entry, execve_enters_time: facts.kernel >= EXECVE_ENTERS_TIME, foreign };
         namespaces.check(facts)?;
         Ok(namespaces)
     }
@@ -126,7 +129,16 @@ impl Namespaces {
     /// Whether it belongs to the container's user namespace (user_namespaces(7)), so that its filesystem can be mounted
     /// there. What is joined together with the user namespace is taken to belong to it, as a pod's namespaces do.
     pub(super) fn owns(&self, ns: Ns) -> bool {
-        !self.has_user() || self.is_new(ns) || (self.joined(Ns::User).is_some() && self.joined(ns).is_some())
+        match self.get(ns) {
+            Space::New { .. } => true,
+            Space::Joined { .. } => !self.has_user() || self.joined(Ns::User).is_some(),
+            Space::Inherited => self.keeps(ns),
+        }
+    }
+
+    /// Whether the caller's namespace of this kind belongs to the user namespace that init stays in.
+    pub(super) fn keeps(&self, ns: Ns) -> bool {
+        !self.has_user() && self.foreign.0 & ns.flag() == 0
     }
 
     /// Whether the host's trees go over a stage: the locks of a copy made by a less privileged mount namespace
@@ -179,8 +191,8 @@ impl Namespaces {
 }
 
 impl Facts {
-    /// Whether the caller may do on this host what root may: mount, and write any id map.
-    pub(super) fn is_privileged(&self) -> bool {
+    /// Whether the caller may do in its user namespace what root may: mount, and write any id map.
+    pub fn is_privileged(&self) -> bool {
         const CAP_SETGID: u8 = 6;
         const CAP_SETUID: u8 = 7;
         const CAP_SYS_ADMIN: u8 = 21;
@@ -348,10 +360,7 @@ fn enter_user(request: &Request<'_>, plan: &mut Draft) {
     if spaces.is_new(Ns::User) {
         let origin = spaces.origin(Ns::User);
         plan.init(origin, InitOp::Unshare { spaces: Spaces::default().with(Ns::User) });
-        let uids = List::new(&request.ids.uids);
-        let gids = List::new(&request.ids.gids);
-        let deny_setgroups = request.ids.denies_setgroups();
-        plan.host(idmap::UIDS, HostOp::WriteIdMaps { uids, gids, deny_setgroups });
+        idmap::write(&request.ids, plan);
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Process, Spec};
 
+use super::idmap::Setgroups;
 use super::namespaces::Namespaces;
 use super::plan::Draft;
 use super::text::{below, path_text, text};
@@ -37,8 +38,17 @@ pub(super) fn harden(plan: &mut Draft) {
 
 /// Only where it is asked for: otherwise the caller's is inherited.
 pub(super) fn set_oom_score(request: &Request<'_>, plan: &mut Draft) {
+    /// Lowering it takes this one, in the first user namespace (proc_pid_oom_score_adj(5)).
+    const CAP_SYS_RESOURCE: u8 = 24;
+    let facts = request.facts;
     if let Some(score) = request.process.oom_score_adj() {
-        plan.init("/process/oomScoreAdj", InitOp::SetOomScore { score });
+        let may_lower = facts.has(CAP_SYS_RESOURCE) && facts.initial_user_namespace;
+        let op = if may_lower || !facts.is_rootless(request.launch.options.rootless) {
+            InitOp::SetOomScore { score }
+        } else {
+            InitOp::TryOomScore { score }
+        };
+        plan.init("/process/oomScoreAdj", op);
     }
 }
 
@@ -93,8 +103,19 @@ impl<'a> Names<'a> {
 pub(super) struct User<'a> {
     uid: u32,
     gid: u32,
-    groups: Option<&'a [u32]>,
+    groups: Groups<'a>,
     umask: u32,
+}
+
+/// What becomes of the caller's supplementary groups.
+#[derive(Debug)]
+enum Groups<'a> {
+    /// These take their place.
+    Set(&'a [u32]),
+    /// They are left where that is permitted.
+    Leave,
+    /// They stay.
+    Keep,
 }
 
 impl<'a> User<'a> {
@@ -126,16 +147,15 @@ impl<'a> User<'a> {
         Ok(Self { uid: user.uid(), gid: user.gid(), groups, umask })
     }
 
-    /// Always set, even to none, or the caller's would leak (CVE-2023-25173); but an id map that was written without
-    /// privileges has setgroups(2) denied.
-    fn settable(request: &Request<'a>, groups: &'a [u32]) -> Result<Option<&'a [u32]>, Invalid> {
-        if !request.ids.denies_setgroups() {
-            return Ok(Some(groups));
+    /// Always set, even to none, or the caller's would leak (CVE-2023-25173); but a user namespace may deny setgroups(2).
+    fn settable(request: &Request<'a>, groups: &'a [u32]) -> Result<Groups<'a>, Invalid> {
+        match request.ids.setgroups() {
+            Setgroups::Allowed => Ok(Groups::Set(groups)),
+            Setgroups::Unknown if groups.is_empty() => Ok(Groups::Leave),
+            Setgroups::Unknown => Ok(Groups::Set(groups)),
+            Setgroups::Denied if groups.is_empty() => Ok(Groups::Keep),
+            Setgroups::Denied => Err(Invalid::new(GROUPS, "cannot set any additional groups in a rootless container")),
         }
-        if groups.is_empty() {
-            return Ok(None);
-        }
-        Err(Invalid::new(GROUPS, "cannot set any additional groups in a rootless container"))
     }
 
     pub(super) fn uid(&self) -> u32 {
@@ -144,7 +164,15 @@ impl<'a> User<'a> {
 
     /// Becomes the user.
     pub(super) fn set(&self, plan: &mut Draft) {
-        plan.init(USER, InitOp::SetUser { uid: self.uid, gid: self.gid, groups: self.groups.map(List::new) });
+        let groups = match self.groups {
+            Groups::Set(groups) => Some(List::new(groups)),
+            Groups::Leave => {
+                plan.init(USER, InitOp::LeaveGroups {});
+                None
+            }
+            Groups::Keep => None,
+        };
+        plan.init(USER, InitOp::SetUser { uid: self.uid, gid: self.gid, groups });
     }
 
     /// What the user's files will be made without.

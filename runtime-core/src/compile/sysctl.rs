@@ -98,7 +98,7 @@ pub(super) fn open(request: &Request<'_>, sysctls: &Sysctls<'_>, plan: &mut Draf
     if sysctls.0.is_empty() {
         return Ok(None);
     }
-    let host = request.spaces.has_user() && !request.spaces.is_new(Ns::Pid);
+    let host = !request.spaces.is_new(Ns::Pid) && !request.spaces.keeps(Ns::Pid);
     let slot = plan.slot()?;
     plan.init(MAP, InitOp::OpenProc { slot, host });
     Ok(Some(slot))

@@ -26,13 +26,16 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 16] = [
+const AT_MOST_ONCE: [&str; 24] = [
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
     "ListenForStart",
     "WriteIdMaps",
+    "HaveUidsMapped",
+    "HaveGidsMapped",
+    "LeaveGroups",
     "AllowMaps",
     "Undump",
     "BecomeRoot",
@@ -43,6 +46,11 @@ const AT_MOST_ONCE: [&str; 16] = [
     "OpenProc",
     "JoinKeyring",
     "AwaitStart",
+    "OpenTerminal",
+    "BindConsole",
+    "TakeTerminal",
+    "SendTerminal",
+    "KeepTerminal",
 ];
 
 /// Which steps come after which: all of the first before any of the second.
@@ -57,10 +65,13 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CloseOthers", &["Join", "Unshare", "AllowMaps"]),
     ("Undump", &["Join", "BecomeRoot"]),
     ("SetOomScore", &["BecomeRoot", "Undump", "SetUser"]),
+    ("TryOomScore", &["BecomeRoot", "Undump", "SetUser"]),
     // The host's trees are locked by what comes after.
     ("MakeStage", &["StageTree"]),
     ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
-    ("WriteIdMaps", &["BecomeRoot"]),
+    ("WriteIdMaps", &["HaveUidsMapped", "HaveGidsMapped", "Undump", "BecomeRoot"]),
+    ("HaveUidsMapped", &["HaveGidsMapped", "Undump", "BecomeRoot"]),
+    ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
     ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
     // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
@@ -85,6 +96,16 @@ const ORDER: &[(&str, &[&str])] = &[
     ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("SetReadOnly", &["PivotRoot", "MoveRoot"]),
+    // The terminal is the container's own, of its own devpts, and it is taken by the leader of a session.
+    ("Mount", &["OpenTerminal"]),
+    ("Bind", &["OpenTerminal"]),
+    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot"]),
+    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("NewSession", &["TakeTerminal"]),
+    ("TakeRoot", &["OpenTerminal"]),
+    ("TakeTerminal", &["SetUser", "SendTerminal", "KeepTerminal"]),
+    ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
+    ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
     ("OpenProc", &["PivotRoot", "MoveRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
@@ -97,6 +118,7 @@ const ORDER: &[(&str, &[&str])] = &[
     // CVE-2023-25173, CVE-2022-29162, CVE-2024-21626: who the program is, in this order.
     ("LimitInit", &["SetUser"]),
     ("JoinKeyring", &["SetUser"]),
+    ("LeaveGroups", &["SetUser"]),
     ("Bound", &["SetUser"]),
     ("SetUser", &["SetCapabilities", "NoNewPrivileges", "VerifyDirectory", "FindProgram"]),
     ("SetCapabilities", &["FindProgram"]),
@@ -157,6 +179,12 @@ fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     if count(steps, "PivotRoot") + count(steps, "MoveRoot") != usize::from(kind == PlanKind::Launch) {
         return Err("the root is not changed once".to_owned());
     }
+    let terminals = count(steps, "OpenTerminal");
+    let handed_over = count(steps, "SendTerminal") + count(steps, "KeepTerminal");
+    if count(steps, "TakeTerminal") != terminals || handed_over != terminals || count(steps, "BindConsole") > terminals
+    {
+        return Err("a terminal is opened, taken and handed over".to_owned());
+    }
     if count(steps, "AwaitStart") != count(steps, "CloseSlots") {
         return Err("who waits for start holds nothing else".to_owned());
     }
@@ -192,7 +220,7 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     }
     for (index, step) in steps.iter().enumerate() {
         let makes_user = matches!(step.op, Op::Init(InitOp::Unshare { spaces }) if spaces.has(Ns::User));
-        if makes_user && !is(steps.get(index + 1), "WriteIdMaps") {
+        if makes_user && !has_id_maps(steps.get(index + 1..).unwrap_or_default()) {
             return Err("a user namespace without id maps".to_owned());
         }
     }
@@ -211,7 +239,8 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             InitOp::OpenDirectory { slot, .. }
             | InitOp::TakeNull { slot }
             | InitOp::MakeEmpty { slot }
-            | InitOp::OpenProc { slot, .. },
+            | InitOp::OpenProc { slot, .. }
+            | InitOp::OpenTerminal { slot, .. },
         ) => Some(*slot),
         _ => None,
     }
@@ -234,6 +263,9 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
         InitOp::WriteSysctl { proc, .. } => vec![*proc],
         InitOp::AwaitStart { listener } => vec![*listener],
+        InitOp::OpenTerminal { pts, .. } => vec![pts.base],
+        InitOp::BindConsole { place, terminal } => vec![place.base, *terminal],
+        InitOp::TakeTerminal { terminal } => vec![*terminal],
         _ => Vec::new(),
     }
 }
@@ -282,6 +314,18 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the host's next steps write one map of each kind.
+fn has_id_maps(steps: &[Step<'_>]) -> bool {
+    let written = steps.iter().map_while(|step| match step.op {
+        Op::Host(HostOp::WriteIdMaps { uids, gids, .. }) => Some([!uids.is_empty(), !gids.is_empty()]),
+        Op::Host(HostOp::HaveUidsMapped { maps }) => Some([!maps.is_empty(), false]),
+        Op::Host(HostOp::HaveGidsMapped { maps }) => Some([false, !maps.is_empty()]),
+        _ => None,
+    });
+    let kinds = written.fold([0, 0], |[uids, gids], [uid, gid]| [uids + i32::from(uid), gids + i32::from(gid)]);
+    kinds == [1, 1]
+}
+
 /// What capset(2) and prctl(2) would refuse, and what nobody must have.
 fn rights(steps: &[Step<'_>]) -> Result<(), String> {
     let mut keep = 0;
@@ -325,7 +369,7 @@ mod tests {
             (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
             linux["namespaces"].as_array_mut().unwrap().push(serde_json::json!({ "type": "user" }));
         }
-        config["process"]["terminal"] = false.into();
+        config["process"]["terminal"] = (!has_user).into();
         config["process"]["oomScoreAdj"] = 7.into();
         let extra = serde_json::json!([
             { "destination": "/a", "source": "/a", "options": ["bind", "ro"] },
@@ -334,8 +378,13 @@ mod tests {
         config["mounts"].as_array_mut().unwrap().extend(extra.as_array().unwrap().iter().cloned());
         let (spec, _) = spec::parse(config.to_string().as_bytes()).unwrap();
         let all = (1 << 41) - 1;
-        let cgroup =
-            CgroupFacts { mount: "/sys/fs/cgroup".into(), own: "/".to_owned(), delegated: true, controllers: vec![] };
+        let cgroup = CgroupFacts {
+            mount: "/sys/fs/cgroup".into(),
+            own: "/".to_owned(),
+            delegated: true,
+            delegated_below: true,
+            controllers: vec![],
+        };
         let facts = Facts {
             kernel: (6, 18),
             euid: 0,
@@ -343,11 +392,14 @@ mod tests {
             effective: all,
             bounding: all,
             last_capability: 40,
+            setgroups_denied: false,
+            foreign_namespaces: 0,
             initial_user_namespace: true,
             time_namespaces: true,
             cgroup: Some(cgroup),
         };
-        let options = CreateOptions { pid_file: Some("/pid".into()), ..CreateOptions::default() };
+        let console_socket = (!has_user).then(|| "/console.sock".into());
+        let options = CreateOptions { pid_file: Some("/pid".into()), console_socket, ..CreateOptions::default() };
         let id = Id::new("x").unwrap();
         let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/x"));
         let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };

@@ -82,7 +82,31 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::Mount { .. }) if errno == Errno::ENODEV => "unknown filesystem type (ENODEV)".to_owned(),
         Op::Init(InitOp::TakeNull { .. }) if errno == Errno::EINVAL => "it is not the null device".to_owned(),
         Op::Init(InitOp::BindDevice { .. }) if errno == Errno::EINVAL => "the host's is another device".to_owned(),
+        Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENXIO => "no devpts is there (ENXIO)".to_owned(),
+        Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENOSPC => {
+            "there are no more (its max, or kernel.pty.max)".to_owned()
+        }
+        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
+        Op::Init(InitOp::Bind { attributes, recursive_attributes, .. })
+            if errno == Errno::EPERM && attributes.clear | recursive_attributes.clear != 0 =>
+        {
+            "the host's mount has a flag that is locked: only who mounted it may clear it (mount_namespaces(7))"
+                .to_owned()
+        }
+        Op::Init(InitOp::Bind { recursive: false, .. }) if errno == Errno::EINVAL => {
+            "Invalid argument: where mounts below it are locked they have to come along, with rbind \
+             (mount_namespaces(7))"
+                .to_owned()
+        }
+        Op::Host(HostOp::LimitInit { .. }) | Op::Init(InitOp::Limit { .. }) if errno == Errno::EPERM => {
+            "Operation not permitted: above the caller's own hard limit only CAP_SYS_RESOURCE goes".to_owned()
+        }
+        Op::Init(InitOp::SetUser { groups: Some(_), .. }) if errno == Errno::EPERM => {
+            "Operation not permitted: does the user namespace deny setgroups(2)?".to_owned()
+        }
         _ if errno == Errno::ENOENT => "does not exist (ENOENT)".to_owned(),
         _ if errno == Errno::ETIMEDOUT => "it took too long".to_owned(),
         _ => errno.desc().to_owned(),

@@ -1,29 +1,32 @@
 //! The host's ops, each performed.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen};
 use nix::sys::stat::Mode;
+use nix::sys::wait::WaitStatus;
 
 use super::failure;
 use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
+use crate::host::child;
 use crate::host::process::{Identity, has_ended};
 use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
-use crate::sys::{bpf, process};
+use crate::sys::{bpf, process, terminal};
 use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
 
 impl Walk<'_> {
@@ -43,11 +46,15 @@ impl Walk<'_> {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
             }
             HostOp::RecordState {} => return self.record_state(step),
+            HostOp::HaveUidsMapped { ref maps } => return self.have_mapped(step, "uid", maps),
+            HostOp::HaveGidsMapped { ref maps } => return self.have_mapped(step, "gid", maps),
             HostOp::OpenCgroup { path, below, .. } => self.open_cgroup(path, below),
             HostOp::OpenInit { slot, .. } => self.open_init(slot),
             HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
             HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
+            HostOp::SendTerminal { path } => self.send_terminal(path),
+            HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
@@ -72,6 +79,13 @@ impl Walk<'_> {
         write_pid(path, self.pid()?)?;
         self.pid_file = Some(path.to_owned());
         Ok(())
+    }
+
+    /// What is not a pty's master is nothing to send.
+    fn send_terminal(&mut self, path: Text<'_>) -> nix::Result<()> {
+        let master = self.terminal.take().ok_or(Errno::ENOTTY)?;
+        let name = format!("/dev/pts/{}", terminal::number(master.as_fd())?);
+        socket::send(Path::new(os(path)), name.as_bytes(), master.as_fd())
     }
 
     /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.
@@ -178,8 +192,41 @@ impl Walk<'_> {
         if deny_setgroups {
             write_proc(pid, "setgroups", "deny")?;
         }
-        write_proc(pid, "uid_map", &lines(uids))?;
-        write_proc(pid, "gid_map", &lines(gids))
+        for (name, maps) in [("uid_map", uids), ("gid_map", gids)] {
+            if !maps.is_empty() {
+                write_proc(pid, name, &lines(maps))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// newuidmap(1) or newgidmap(1) writes a map for a caller who may not.
+    fn have_mapped(&self, step: &Step<'_>, kind: &str, maps: &List<'_, IdMap>) -> Result<()> {
+        let refused = |errno| failure::refused(self.plan, step, errno);
+        let name = format!("new{kind}map");
+        let Some(program) = child::find(&name) else {
+            let directories = child::DIRECTORIES.join(", ");
+            let why = format!(
+                "there is no {name} in {directories}: install it (package uidmap or shadow-utils), or map the caller's own id only"
+            );
+            return Err(failure::failed(self.plan, step, &why));
+        };
+        let pid = self.pid().map_err(refused)?;
+        let numbers = maps.iter().flat_map(|map| [map.inside, map.outside, map.count]);
+        let words = [name.clone()].into_iter().chain([pid].into_iter().chain(numbers).map(|number| number.to_string()));
+        let args: Vec<_> = words.filter_map(|word| CString::new(word).ok()).collect();
+        let args: Vec<_> = args.iter().map(CString::as_c_str).collect();
+        let ended = child::run(&program, &args, &[], MAP_LIMIT).map_err(refused)?;
+        let is_mapped = match ended.status {
+            Some(status) => matches!(status, WaitStatus::Exited(_, 0)),
+            None => std::fs::read(format!("/proc/{pid}/{kind}_map")).is_ok_and(|map| !map.is_empty()),
+        };
+        if is_mapped {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&ended.said).trim().replace('\n', "; ");
+        let why = unmapped(&program.to_string_lossy(), kind, &said);
+        Err(failure::failed(self.plan, step, &why).with_note((!said.is_empty()).then_some(said)))
     }
 
     /// From here on the container can be found, started and deleted.
@@ -212,6 +259,24 @@ fn check_directory(path: Text<'_>) -> nix::Result<()> {
 
 fn lines(maps: &List<'_, IdMap>) -> String {
     maps.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count)).collect()
+}
+
+/// How long newuidmap may take: it may ask a directory service.
+const MAP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why newuidmap or newgidmap did not write a map, as far as its words tell.
+fn unmapped(program: &str, kind: &str, said: &str) -> String {
+    if said.contains("not allowed") {
+        let caller = nix::unistd::getuid();
+        format!("the ids are neither the caller's own nor among those that /etc/sub{kind} has for uid {caller}")
+    } else if said.contains("not permitted") || said.contains("Permission denied") {
+        format!(
+            "has {program} its privileges? it is to be set-uid root or to have cap_set{kind}, on a mount without nosuid, \
+             for a caller without no_new_privs"
+        )
+    } else {
+        format!("{program} failed")
+    }
 }
 
 /// One write: the kernel takes a map in one or not at all.

@@ -47,6 +47,8 @@ pub(crate) struct Launching<'a> {
 pub(crate) struct Launched {
     pub(crate) process: Process,
     pub(crate) record: Record,
+    /// The master of its terminal, where it has one that was sent to nobody.
+    pub(crate) terminal: Option<OwnedFd>,
     /// Each step's number, and how many nanoseconds it took.
     pub(crate) times: Vec<(u32, u64)>,
 }
@@ -67,6 +69,8 @@ pub(super) struct Walk<'a> {
     pub(super) slots: Vec<OwnedFd>,
     pub(super) page: Page,
     pub(super) init: Option<Init>,
+    /// The master of its terminal, since init gave it.
+    pub(super) terminal: Option<OwnedFd>,
     /// The file that init's pid was written to.
     pub(super) pid_file: Option<PathBuf>,
     /// When each host step began, by index; 0 where it is init's.
@@ -109,13 +113,14 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         slots: Vec::new(),
         page,
         init: None,
+        terminal: None,
         pid_file: None,
         begins,
     };
     match walk.perform() {
         Ok(process) => {
             let times = walk.times();
-            Ok(Launched { process, record: walk.record, times })
+            Ok(Launched { process, record: walk.record, terminal: walk.terminal, times })
         }
         Err(error) => Err(walk.undo(error)),
     }
@@ -177,7 +182,10 @@ impl Walk<'_> {
         #[cfg(feature = "failpoints")]
         super::failpoint::watch(self.page.recorder(), init.turn.as_fd());
         match init.turn.receive() {
-            Ok(Received::Turn(_)) => self.follow(),
+            Ok(Received::Turn(terminal)) => {
+                self.terminal = terminal.or(self.terminal.take());
+                self.follow()
+            }
             Ok(Received::End) => Err(self.diagnose()),
             Err(errno) => Err(self.overdue(errno)),
         }

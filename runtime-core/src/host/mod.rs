@@ -1,6 +1,7 @@
 //! ROOM 4: ordinary Rust on the host, a good guest: it changes nothing of the process it runs in.
 
 pub(crate) mod cgroup;
+pub(crate) mod child;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod socket;

@@ -44,15 +44,25 @@ pub(crate) fn no_such_container() -> Error {
     Error::new(ErrorKind::NotFound, "container does not exist")
 }
 
+/// Sticky: whoever cleans up below `$XDG_RUNTIME_DIR` lets it be then (XDG Base Directory Specification).
+fn make_root(root: &Path) -> std::io::Result<()> {
+    if let Some(parent) = root.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    match DirBuilder::new().mode(0o1700).create(root) {
+        // Another container's creator was faster.
+        Err(error) if error.kind() == Io::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 impl StateDir {
     /// Makes the state directory of a new container: the mkdir that succeeds owns the id.
     pub(crate) fn claim(root: &Path, id: &Id) -> Result<Self> {
         let path = root.join(id.as_str());
         let mkdir = || DirBuilder::new().mode(0o700).create(&path);
         let made = match mkdir() {
-            Err(error) if error.kind() == Io::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o700).create(root).and_then(|()| mkdir())
-            }
+            Err(error) if error.kind() == Io::NotFound => make_root(root).and_then(|()| mkdir()),
             made => made,
         };
         match made {

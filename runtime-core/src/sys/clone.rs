@@ -1,4 +1,4 @@
-//! The birth of init: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
+//! Births: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,9 +17,13 @@ pub(crate) struct Move {
 /// What the child needs between clone and exec, and where it says why exec failed.
 struct Birth<'a> {
     moves: &'a [Move],
+    /// The program, or with an absolute `path` anything.
     program: RawFd,
+    path: *const c_char,
     args: *const *const c_char,
     env: *const *const c_char,
+    /// Whether nothing of this process is inherited but what was moved: no other descriptor, no blocked signal.
+    bare: bool,
     errno: i32,
 }
 
@@ -34,12 +38,34 @@ pub(crate) fn spawn(
     args: &[&CStr],
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(&[]));
+    let (path, bare) = (c"".as_ptr(), false);
+    clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+}
+
+/// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
+/// are not 0 to 2 here, and no other descriptor. The calling thread is to block all signals; in the child none is.
+pub(crate) fn execute(
+    path: &CStr,
+    args: &[&CStr],
+    env: &[&CStr],
+    streams: [BorrowedFd<'_>; 3],
+) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(env));
+    let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
+    let (program, path, bare) = (libc::AT_FDCWD, path.as_ptr(), true);
+    let moves = &moves;
+    clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+}
+
+/// A null-terminated table, as execve(2) takes it.
+fn pointers(texts: &[&CStr]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
     const STACK: usize = 16 * 1024;
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
-    let mut pointers: Vec<*const c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    let env = [std::ptr::null()];
-    let mut birth = Birth { moves, program, args: pointers.as_ptr(), env: env.as_ptr(), errno: 0 };
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which zero is a value.
     let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -91,19 +117,39 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
             break;
         }
     }
+    if answer >= 0 && birth.bare {
+        answer = strip();
+    }
     if answer >= 0 {
-        let empty = c"".as_ptr() as usize;
+        let path = birth.path as usize;
         let (args, env) = (birth.args as usize, birth.env as usize);
         // SAFETY: the pointers are of strings and null-terminated arrays that the parent keeps alive.
         answer = unsafe {
             let flags = libc::AT_EMPTY_PATH as usize;
-            syscall(libc::SYS_execveat, [birth.program as usize, empty, args, env, flags])
+            syscall(libc::SYS_execveat, [birth.program as usize, path, args, env, flags])
         };
     }
     birth.errno = -answer as i32;
     loop {
         // SAFETY: takes a number only.
         unsafe { syscall(libc::SYS_exit, [127, 0, 0, 0, 0]) };
+    }
+}
+
+/// Closes every descriptor but the standard streams, and unblocks every signal.
+fn strip() -> isize {
+    const BEHIND_STREAMS: usize = 3;
+    let none = 0u64;
+    // SAFETY: the child has a descriptor table of its own; the mask is read before `none` ends.
+    unsafe {
+        match syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]) {
+            0 => {
+                let mask = (&raw const none) as usize;
+                let size = size_of_val(&none);
+                syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0])
+            }
+            refused => refused,
+        }
     }
 }
 

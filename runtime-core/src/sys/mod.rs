@@ -7,4 +7,6 @@ mod call;
 pub(crate) mod clone;
 pub(crate) mod mount;
 pub(crate) mod page;
+pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod terminal;

@@ -87,6 +87,15 @@ pub(crate) fn namespace_type(namespace: BorrowedFd<'_>) -> nix::Result<u32> {
     Errno::result(answer).map(|kind| kind as u32)
 }
 
+/// The user namespace that a namespace belongs to: ioctl NS_GET_USERNS (ioctl_ns(2)).
+pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument.
+    let fd = Errno::result(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) })?;
+    // SAFETY: the answer is a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// A close-on-exec copy of a descriptor that this process was started with: one without close-on-exec; EBADF where there
 /// is none.
 pub(crate) fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
