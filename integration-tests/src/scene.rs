@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ pub struct Scene {
 impl Scene {
     /// Makes the test's directory, and takes the snapshot that it must leave behind.
     pub fn new(runtime: &Runtime, name: &str) -> Self {
-        let name = format!("planc-test-{}-{}", std::process::id(), name.replace("::", "-"));
+        let name = format!("planc-test-{:x}-{}", tag(), name.replace("::", "-"));
         let dir = std::env::temp_dir().canonicalize().unwrap().join(name);
         fs::create_dir(&dir).unwrap();
         let root = dir.join("root");
@@ -157,6 +158,12 @@ impl Scene {
         self.before.restore();
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// What tells this process's directories from another lane's: each lane counts its pids from 1.
+fn tag() -> u128 {
+    static TAG: OnceLock<u128> = OnceLock::new();
+    *TAG.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() & 0xff_ffff)
 }
 
 /// Where a runtime keeps files: its root, and what the system has for such things.

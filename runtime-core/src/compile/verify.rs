@@ -80,7 +80,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CloseOthers", &["JoinAll"]),
     ("Undump", &["JoinAll"]),
     ("SetOomScore", &["JoinAll"]),
-    ("JoinAll", &["Join", "BecomeRoot", "Refork", "TakeRoot", "SetUser"]),
+    ("JoinAll", &["BecomeRoot", "Refork", "TakeRoot", "SetUser"]),
     ("TakeRoot", &["ChangeDirectory"]),
     ("ChangeDirectory", &["SetUser"]),
     ("OutliveRuntime", &["CheckInit"]),
