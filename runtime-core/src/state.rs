@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::record::Record;
 use crate::host::state::START;
-use crate::lifecycle::Process;
+use crate::process::Process;
 use crate::wire::HookKind;
 
 /// A container's status. Observed, never stored.

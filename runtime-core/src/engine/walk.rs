@@ -21,7 +21,7 @@ use crate::host::hooks::run_poststop;
 use crate::host::process::{has_ended, wait_for_end};
 use crate::host::record::Record;
 use crate::host::state::StateDir;
-use crate::lifecycle::{Process, Stdio};
+use crate::process::{Process, Stdio};
 use crate::sys::page::Page;
 use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wait};
 use crate::wire::page::TIMES;
