@@ -170,6 +170,7 @@ fn stop_here(init: &Init, index: u32) {
 }
 
 /// One step.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
     match *op {
         InitOp::Harden {} => isolate::harden(),
