@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -31,6 +31,8 @@ pub enum Need {
     Spec(u32, u32),
     /// This file on the host.
     Path(&'static str),
+    /// A host on which this shell command succeeds.
+    Works(&'static str),
 }
 
 /// One test.
@@ -133,6 +135,7 @@ impl Need {
             }
             Self::Lane(lane) => (Lane::current() == lane, format!("only lane {lane:?} has what it asks for")),
             Self::Path(path) => (exists(path), format!("the host has no {path}")),
+            Self::Works(command) => (works(command), format!("`{command}` fails on this host")),
         };
         (!holds).then_some(reason)
     }
@@ -146,6 +149,12 @@ fn judged(test: &Test, runtime: &Arc<Runtime>) -> Arc<Runtime> {
 
 fn exists(path: &str) -> bool {
     Path::new(path).exists()
+}
+
+fn works(command: &str) -> bool {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.status().is_ok_and(|status| status.success())
 }
 
 /// The planc with failpoints.

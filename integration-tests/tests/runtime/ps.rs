@@ -2,17 +2,21 @@
 
 use std::fs;
 
+use integration_tests::harness::Need;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
 use integration_tests::scene::{Container, Scene};
 use serde_json::{Value, json};
 
+/// That of procps 4.0 knows no start times under User Mode Linux.
+const PS: Need = Need::Works("ps -ef");
+
 integration_tests::tests! {
     json_is_every_pid_on_one_line,
     json_goes_down_to_child_cgroups,
-    table_is_what_ps_prints,
+    table_is_what_ps_prints [PS],
     table_takes_the_options_of_ps,
-    of_a_stopped_one_there_is_nothing,
+    of_a_stopped_one_there_is_nothing [PS],
     refuses_a_table_without_pids,
     refuses_what_ps_refuses,
     refuses_without_ps,

@@ -243,6 +243,7 @@ fn what_is_no_container_is_passed_over(scene: &Scene) {
     scene.rt(&["delete", "--force", "nosuch"]).ok();
     for name in ["a-file", "a-link"] {
         scene.rt(&["state", name]).fails();
+        scene.rt(&["delete", name]).fails();
         fs::remove_file(scene.root().join(name)).unwrap();
     }
     assert!(Path::new("/etc/hostname").exists());

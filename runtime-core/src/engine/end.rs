@@ -1,6 +1,7 @@
 //! The end of a container: what is left of it is killed, and its cgroup removed. Nothing is that is not surely its own.
 
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -11,8 +12,8 @@ use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, Mark, marked};
 use crate::host::process::wait_for_end;
 use crate::host::record::{CgroupRecord, Record};
-use crate::lifecycle::Process;
-use crate::sys::process::{pidfd_open, pidfd_send_signal, try_wait};
+use crate::process::Process;
+use crate::sys::process::{pidfd_send_signal, try_wait};
 
 /// How long a killed container may take to end.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -32,7 +33,7 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
             return Err(Error::new(ErrorKind::Host, "container init still running"));
         }
         try_wait(&init.pidfd);
-    } else if let Some(ended) = record.init.as_ref().and_then(|init| pidfd_open(init.pid).ok()) {
+    } else if let Some(ended) = record.init.as_ref().and_then(|init| init.open().ok().flatten()) {
         // A child of the caller's is a zombie until somebody waits for it; anybody else's is not this one's to wait for.
         try_wait(&ended);
     }
@@ -44,7 +45,7 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
 fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool) -> Result<()> {
     let found = record.open_marked(mark).map_err(|errno| failed("look at the cgroup", errno))?;
     match found {
-        Some(_) if record.own => destroy(&record.path),
+        Some(cgroup) if record.own => destroyed(cgroup.destroy_at(&record.path, KILL_LIMIT)),
         // It was idle when the container got it: what is in it now is the container's.
         Some(cgroup) if !own_pids => {
             cgroup.kill().map_err(|errno| failed("kill what is in the cgroup", errno))?;
@@ -60,19 +61,19 @@ fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool) -> Result<()> 
     }
 }
 
-fn destroy(path: &std::path::Path) -> Result<()> {
-    Cgroup::destroy(path, KILL_LIMIT).map_err(|errno| failed("remove the cgroup", errno))?;
+fn destroyed(done: nix::Result<()>) -> Result<()> {
+    done.map_err(|errno| failed("remove the cgroup", errno))?;
     stage("cgroup-removed");
     Ok(())
 }
 
 /// The cgroups that say themselves that they are the container's: for one whose record cannot be used.
-pub(crate) fn marked_cgroups(mark: &Mark) -> Result<Vec<std::path::PathBuf>> {
+pub(crate) fn marked_cgroups(mark: &Mark) -> Result<Vec<PathBuf>> {
     let Some(hierarchy) = Facts::read()?.cgroup else { return Ok(Vec::new()) };
     marked(&hierarchy.mount, mark).map_err(|errno| failed("search the cgroups", errno))
 }
 
 /// Ends what is in these cgroups, and removes them.
-pub(crate) fn end_marked(cgroups: &[std::path::PathBuf]) -> Result<()> {
-    cgroups.iter().try_for_each(|path| destroy(path))
+pub(crate) fn end_marked(cgroups: &[PathBuf]) -> Result<()> {
+    cgroups.iter().try_for_each(|path| destroyed(Cgroup::destroy(path, KILL_LIMIT)))
 }

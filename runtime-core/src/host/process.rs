@@ -30,6 +30,14 @@ impl Identity {
     /// Its pidfd, where the process still runs. A zombie does not; but one whose first thread ended before others does, and
     /// shows the same letter in its stat.
     pub(crate) fn find(&self) -> nix::Result<Option<OwnedFd>> {
+        match self.open()? {
+            Some(pidfd) if !has_ended(&pidfd)? => Ok(Some(pidfd)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Its pidfd, also where the process has ended and nobody has waited for it yet.
+    pub(crate) fn open(&self) -> nix::Result<Option<OwnedFd>> {
         if boot_id()? != self.boot_id {
             return Ok(None);
         }
@@ -38,12 +46,11 @@ impl Identity {
             opened => opened?,
         };
         // Read after the pidfd was opened: so what is read is about the process that the pidfd refers to, or newer.
-        let same = match start_time(self.pid) {
-            Ok(start_time) => start_time == self.start_time,
-            Err(Errno::ENOENT | Errno::ESRCH) => false,
-            Err(errno) => return Err(errno),
-        };
-        Ok((same && !has_ended(&pidfd)?).then_some(pidfd))
+        match start_time(self.pid) {
+            Ok(start_time) => Ok((start_time == self.start_time).then_some(pidfd)),
+            Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 }
 

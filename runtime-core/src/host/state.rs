@@ -5,7 +5,7 @@ use std::io::{ErrorKind as Io, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::OFlag;
 use oci_spec::runtime::Spec;
@@ -86,6 +86,7 @@ impl StateDir {
         let dir = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(&path) {
             // Whatever else has the name is no container.
             Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => return Err(no_such_container()),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(no_such_container()),
             opened => opened.map_err(|error| host("open", &path, &error))?,
         };
         let deadline = Instant::now() + LOCK_LIMIT;
@@ -225,8 +226,11 @@ pub(crate) fn read(path: &Path) -> Result<Found> {
     }
 }
 
-/// When a state directory was changed last, as far as the file system says, and whose it is.
-pub(crate) fn seen(path: &Path) -> Option<(std::time::SystemTime, u32)> {
+/// When a state directory was changed last, and whose it is.
+pub(crate) fn seen(path: &Path) -> Option<(SystemTime, u32)> {
+    /// RFC 3339 has years of four digits: what a file system says may be anything.
+    const YEAR_10000: u64 = 253_402_300_800;
     let status = std::fs::symlink_metadata(path).ok()?;
-    Some((status.modified().ok()?, status.uid()))
+    let seconds = u64::try_from(status.mtime()).ok().filter(|seconds| *seconds < YEAR_10000)?;
+    Some((SystemTime::UNIX_EPOCH + Duration::new(seconds, status.mtime_nsec() as u32), status.uid()))
 }

@@ -7,11 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::sys::page::errno_of;
@@ -135,11 +135,6 @@ impl Cgroup {
         }
     }
 
-    /// Removes the cgroups below this one, the deepest first.
-    pub(crate) fn remove_children(&self) -> nix::Result<()> {
-        remove_below(&self.dir)
-    }
-
     /// The directory.
     pub(super) fn dir(&self) -> &OwnedFd {
         &self.dir
@@ -173,13 +168,17 @@ fn rmdir(path: &Path, deadline: Instant) -> nix::Result<()> {
 impl Cgroup {
     /// Kills what runs in the cgroup at `path`, waits for its end, and removes it with what is below it.
     pub(crate) fn destroy(path: &Path, limit: Duration) -> nix::Result<()> {
-        let cgroup = match Self::open(path) {
-            Err(Errno::ENOENT) => return Ok(()),
-            opened => opened?,
-        };
-        cgroup.kill()?;
-        cgroup.wait_until_empty(limit)?;
-        cgroup.remove_children()?;
+        match Self::open(path) {
+            Err(Errno::ENOENT) => Ok(()),
+            opened => opened?.destroy_at(path, limit),
+        }
+    }
+
+    /// As [`Self::destroy`], of this one, which is at `path`.
+    pub(crate) fn destroy_at(&self, path: &Path, limit: Duration) -> nix::Result<()> {
+        self.kill()?;
+        self.wait_until_empty(limit)?;
+        remove_below(&self.dir)?;
         rmdir(path, Instant::now() + limit)
     }
 }
@@ -188,13 +187,10 @@ impl Cgroup {
 pub(super) fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
     let mut names = Vec::new();
     for entry in Dir::from_fd(openat(dir, ".", DIRECTORY, Mode::empty())?)?.iter() {
-        let name = entry?.file_name().to_owned();
-        if name.to_bytes().starts_with(b".") {
-            continue;
-        }
-        let status = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        if status.is_ok_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFDIR) {
-            names.push(name);
+        let entry = entry?;
+        // The kernel tells the type of everything in a cgroup with its name.
+        if entry.file_type() == Some(Type::Directory) && ![c".", c".."].contains(&entry.file_name()) {
+            names.push(entry.file_name().to_owned());
         }
     }
     Ok(names)
