@@ -87,6 +87,7 @@ impl Facts {
             initial_user_namespace: true,
             setgroups_denied: false,
             foreign_namespaces: 0,
+            cgroup: self.cgroup.clone().map(|cgroup| CgroupFacts { delegated: true, delegated_below: true, ..cgroup }),
             ..self.clone()
         }
     }
