@@ -46,8 +46,15 @@ fn launches(lane: Lane) -> usize {
 
 fn launch_all(lane: Lane) -> Result<(), Failed> {
     let dir = std::env::temp_dir().canonicalize()?.join(format!("planc-manners-{}", std::process::id()));
-    let bundle = bundle::Bundle::new(dir.join("bundle"));
+    let mut bundle = bundle::Bundle::new(dir.join("bundle"));
     bundle.write();
+    let plain = Bundle::load(bundle.dir()).unwrap();
+    // Hooks are more children of its, of which it must see nothing.
+    let hooks = serde_json::json!([{"path": "/bin/true"}]);
+    bundle
+        .set("/hooks", serde_json::json!({"createRuntime": hooks, "createContainer": hooks, "poststop": hooks}))
+        .write();
+    let with_hooks = Bundle::load(bundle.dir()).unwrap();
     let root = dir.join("root");
     fs::create_dir(&root)?;
     let host = Snapshot::take(&[&root]);
@@ -56,8 +63,8 @@ fn launch_all(lane: Lane) -> Result<(), Failed> {
 
     let count = launches(lane);
     let (report, progress) = channel();
-    let (runs_in, path) = (root.clone(), bundle.dir().to_owned());
-    let guest = thread::spawn(move || launch_some(&runs_in, &path, count, &report));
+    let runs_in = root.clone();
+    let guest = thread::spawn(move || launch_some(&runs_in, &[plain, with_hooks], count, &report));
     let launched = watch(&progress, count, LIMIT * lane.patience());
     if launched.is_ok() {
         guest.join().map_err(|_| "the launching thread panicked")?;
@@ -73,14 +80,13 @@ fn launch_all(lane: Lane) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Launches containers one after the other, every other one in two acts, and reports each.
-fn launch_some(root: &Path, path: &Path, count: usize, report: &Sender<Result<(), String>>) {
+/// Launches containers one after the other, every other one in two acts, some of the second bundle, and reports each.
+fn launch_some(root: &Path, [plain, with_hooks]: &[Bundle; 2], count: usize, report: &Sender<Result<(), String>>) {
     let runtime = Runtime::new(root);
-    let bundle = Bundle::load(path).unwrap();
     for number in 0..count {
         let id = Id::new(&format!("guest-{number}")).unwrap();
-        let outcome =
-            launch(&runtime, &id, &bundle, number % 2 == 0).map_err(|error| format!("launch {number}: {error}"));
+        let outcome = launch(&runtime, &id, if number % 25 < 2 { with_hooks } else { plain }, number % 2 == 0)
+            .map_err(|error| format!("launch {number}: {error}"));
         let failed = outcome.is_err();
         // Nobody listens any more once a launch has failed or was too slow.
         if report.send(outcome).is_err() || failed {

@@ -146,6 +146,18 @@ pub(crate) fn execute(
     env: &List<'_, Text<'_>>,
     home: Option<u16>,
 ) -> Result<(), Errno> {
+    let (first, second) = lay_out(args, env, home)?;
+    let program = init.program.or(args.iter().next().map(|first| first.0)).ok_or(Errno::NOENT)?;
+    sys::close_range(init.base + 1, u32::MAX, 0)?;
+    Err(sys::execve(program, first, second))
+}
+
+/// What execve(2) wants: arguments and environment as arrays of pointers, which hold until the next step.
+pub(crate) fn lay_out(
+    args: &List<'_, Text<'_>>,
+    env: &List<'_, Text<'_>>,
+    home: Option<u16>,
+) -> Result<(*const *const c_char, *const *const c_char), Errno> {
     // SAFETY: one thread; the table was last used by a step that is over.
     let table = unsafe { &mut *TABLE.0.get() };
     // Each list is followed by a null pointer.
@@ -158,9 +170,7 @@ pub(crate) fn execute(
     if let Some(to) = home.and_then(|index| second.get_mut(usize::from(index))) {
         *to = HOME.0.get().cast();
     }
-    let program = init.program.or(args.iter().next().map(|first| first.0)).ok_or(Errno::NOENT)?;
-    sys::close_range(init.base + 1, u32::MAX, 0)?;
-    Err(sys::execve(program, first.as_ptr(), second.as_ptr()))
+    Ok((first.as_ptr(), second.as_ptr()))
 }
 
 fn fill(table: &mut [*const c_char], texts: &List<'_, Text<'_>>) {

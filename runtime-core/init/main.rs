@@ -9,6 +9,7 @@
 mod confine;
 mod execute;
 mod furnish;
+mod hooks;
 mod isolate;
 mod memory;
 mod mounts;
@@ -37,6 +38,8 @@ pub(crate) struct Init {
     pub(crate) program: Option<&'static CStr>,
     /// The master of the container's terminal, until it went to the host.
     pub(crate) master: Option<Fd>,
+    /// What [`InitOp::HoldState`] gave, for every later hook.
+    pub(crate) state: &'static [u8],
     /// Whether the working directory could not be entered before the user was changed.
     pub(crate) outside: bool,
 }
@@ -88,7 +91,7 @@ unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
         let slot = Slot((number as u16).wrapping_add(1));
         SLOTS.set(slot, Fd((base + SLOT_FDS + number) as i32));
     }
-    let mut init = Init { base, recorder, slots: &SLOTS, program: None, master: None, outside: false };
+    let mut init = Init { base, recorder, slots: &SLOTS, program: None, state: &[], master: None, outside: false };
     let failed = walk(&mut init, plan);
     recorder.errno.store(failed.0 as u32, Ordering::Release);
     sys::exit(1)
@@ -167,6 +170,7 @@ fn stop_here(init: &Init, index: u32) {
 }
 
 /// One step.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
     match *op {
         InitOp::Harden {} => isolate::harden(),
@@ -216,6 +220,13 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::FindProgram { ref candidates, .. } => execute::find_program(init, candidates),
         InitOp::FindHome { uid } => execute::find_home(uid),
         InitOp::OutliveRuntime {} => sys::set_parent_death_signal(0),
+        InitOp::HoldState { state } => {
+            init.state = state;
+            Ok(())
+        }
+        InitOp::AllowHooks {} => sys::set_dumpable(true),
+        InitOp::EndHooks {} => sys::set_dumpable(false),
+        InitOp::RunHookInside { ref hook } => hooks::run(init, hook),
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
         InitOp::LeaveGroups {} => confine::leave_groups(),
         InitOp::TryOomScore { score } => isolate::try_oom_score(score),

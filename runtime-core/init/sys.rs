@@ -18,6 +18,7 @@ pub(crate) struct Errno(pub(crate) i32);
 impl Errno {
     pub(crate) const PERM: Self = Self(1);
     pub(crate) const NOENT: Self = Self(2);
+    pub(crate) const INTR: Self = Self(4);
     pub(crate) const NXIO: Self = Self(6);
     pub(crate) const BADF: Self = Self(9);
     pub(crate) const AGAIN: Self = Self(11);
@@ -29,7 +30,9 @@ impl Errno {
     pub(crate) const NAMETOOLONG: Self = Self(36);
     pub(crate) const NOSYS: Self = Self(38);
     pub(crate) const PIPE: Self = Self(32);
+    pub(crate) const TIMEDOUT: Self = Self(110);
     pub(crate) const DQUOT: Self = Self(122);
+    pub(crate) const CANCELED: Self = Self(125);
 }
 
 /// A descriptor. Init's few are closed by name or by the final close_range.
@@ -69,6 +72,7 @@ const SIGCHLD: usize = 17;
 const CLONE_PARENT: usize = 0x8000;
 const CLONE_PARENT_SETTID: usize = 0x10_0000;
 const CLONE_FILES: usize = 0x400;
+const CLONE_PIDFD: usize = 0x1000;
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
 const PR_SET_KEEPCAPS: usize = 8;
@@ -234,6 +238,104 @@ pub(crate) fn wait_for(pid: usize) -> Result<i32, Errno> {
     let mut status = 0i32;
     call(nr::WAIT4, [pid, &raw mut status as usize, 0, 0, 0, 0])?;
     Ok(status)
+}
+
+/// A copy of this process, its pid and its pidfd; `None` in the child.
+pub(crate) fn fork_with_pidfd() -> Result<Option<(usize, Fd)>, Errno> {
+    let mut pidfd = -1i32;
+    // The kernel stores a pidfd where CLONE_PARENT_SETTID would want the pid (clone(2)).
+    let pid = call(nr::CLONE, [CLONE_PIDFD | SIGCHLD, 0, &raw mut pidfd as usize, 0, 0, 0])?;
+    Ok((pid != 0).then_some((pid, Fd(pidfd))))
+}
+
+/// Kills a child that may not have made its group yet, and its group.
+pub(crate) fn kill_group(pid: usize) {
+    for target in [pid, pid.wrapping_neg()] {
+        let _ = call(nr::KILL, [target, 9, 0, 0, 0, 0]);
+    }
+}
+
+/// Collects every child that has ended.
+pub(crate) fn reap_all() {
+    const ANY: usize = usize::MAX;
+    const WNOHANG: usize = 1;
+    while call(nr::WAIT4, [ANY, 0, WNOHANG, 0, 0, 0]).is_ok_and(|pid| pid != 0) {}
+}
+
+pub(crate) fn getpid() -> u32 {
+    call(nr::GETPID, [0; 6]).map_or(0, |pid| pid as u32)
+}
+
+/// A pipe: the reading end, and the writing end.
+pub(crate) fn pipe() -> Result<(Fd, Fd), Errno> {
+    let mut fds = [0i32; 2];
+    call(nr::PIPE2, [&raw mut fds as usize, O_CLOEXEC as usize, 0, 0, 0, 0])?;
+    Ok((Fd(fds[0]), Fd(fds[1])))
+}
+
+/// Reading from it, when it is empty, is EAGAIN.
+pub(crate) fn set_nonblocking(fd: Fd) -> Result<(), Errno> {
+    const F_SETFL: usize = 4;
+    const O_NONBLOCK: usize = 0o4000;
+    done(call(nr::FCNTL, [fd.0 as usize, F_SETFL, O_NONBLOCK, 0, 0, 0]))
+}
+
+/// An empty file in memory, which can be sealed.
+pub(crate) fn memfd(name: &CStr) -> Result<Fd, Errno> {
+    const MFD_CLOEXEC: usize = 1;
+    const MFD_ALLOW_SEALING: usize = 2;
+    fd(call(nr::MEMFD_CREATE, [text(name), MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0, 0]))
+}
+
+/// Nobody can change it any more: no seals are added, nothing shrinks, grows or is written.
+pub(crate) fn seal(memfd: Fd) -> Result<(), Errno> {
+    const F_ADD_SEALS: usize = 1033;
+    done(call(nr::FCNTL, [memfd.0 as usize, F_ADD_SEALS, 0xf, 0, 0, 0]))
+}
+
+/// Whoever reads it next reads from its start.
+pub(crate) fn rewind(file: Fd) -> Result<(), Errno> {
+    done(call(nr::LSEEK, [file.0 as usize, 0, 0, 0, 0, 0]))
+}
+
+/// struct pollfd: a descriptor that is waited for until it can be read, or is at its end.
+#[repr(C)]
+pub(crate) struct Watched {
+    fd: i32,
+    events: i16,
+    ready: i16,
+}
+
+impl Watched {
+    pub(crate) fn new(fd: Fd) -> Self {
+        const POLLIN: i16 = 1;
+        Self { fd: fd.0, events: POLLIN, ready: 0 }
+    }
+
+    /// Its descriptor; one that does not exist where it is ignored.
+    pub(crate) fn fd(&self) -> Fd {
+        Fd(self.fd)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready != 0
+    }
+
+    /// It is not waited for any more.
+    pub(crate) fn ignore(&mut self) {
+        self.fd = -1;
+    }
+}
+
+/// Waits until one of them is ready, or this many nanoseconds are over. A signal may end it earlier.
+pub(crate) fn poll(watched: &mut [Watched], limit: u64) -> Result<(), Errno> {
+    let limit = [limit / 1_000_000_000, limit % 1_000_000_000];
+    watched.iter_mut().for_each(|one| one.ready = 0);
+    let (start, count) = (watched.as_mut_ptr() as usize, watched.len());
+    match call(nr::PPOLL, [start, count, &raw const limit as usize, 0, 0, 0]) {
+        Err(Errno::INTR) => Ok(()),
+        answer => done(answer),
+    }
 }
 
 pub(crate) fn open_tree(at: Fd, path: &CStr, flags: u32) -> Result<Fd, Errno> {

@@ -48,6 +48,8 @@ pub(super) mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 135; pub(crate) const SETRESUID: usize = 147; pub(crate) const SETRESGID: usize = 149;
     pub(crate) const SETSID: usize = 157; pub(crate) const SETGROUPS: usize = 159; pub(crate) const SETHOSTNAME: usize = 161;
     pub(crate) const SETDOMAINNAME: usize = 162; pub(crate) const UMASK: usize = 166; pub(crate) const PRCTL: usize = 167;
+    pub(crate) const FCNTL: usize = 25; pub(crate) const PIPE2: usize = 59; pub(crate) const KILL: usize = 129;
+    pub(crate) const GETPID: usize = 172; pub(crate) const MEMFD_CREATE: usize = 279;
     pub(crate) const RECVFROM: usize = 207; pub(crate) const SENDMSG: usize = 211; pub(crate) const KEYCTL: usize = 219;
     pub(crate) const CLONE: usize = 220; pub(crate) const EXECVE: usize = 221; pub(crate) const MMAP: usize = 222;
     pub(crate) const ACCEPT4: usize = 242; pub(crate) const WAIT4: usize = 260; pub(crate) const PRLIMIT64: usize = 261;

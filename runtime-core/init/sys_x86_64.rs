@@ -41,6 +41,8 @@ pub(super) mod number {
     pub(crate) const LSEEK: usize = 8; pub(crate) const MMAP: usize = 9; pub(crate) const RT_SIGACTION: usize = 13;
     pub(crate) const IOCTL: usize = 16; pub(crate) const FSTATFS: usize = 138;
     pub(crate) const RT_SIGPROCMASK: usize = 14; pub(crate) const RECVFROM: usize = 45; pub(crate) const SENDMSG: usize = 46;
+    pub(crate) const GETPID: usize = 39; pub(crate) const KILL: usize = 62; pub(crate) const FCNTL: usize = 72;
+    pub(crate) const PIPE2: usize = 293; pub(crate) const MEMFD_CREATE: usize = 319;
     pub(crate) const CLONE: usize = 56; pub(crate) const EXECVE: usize = 59; pub(crate) const WAIT4: usize = 61;
     pub(crate) const GETCWD: usize = 79; pub(crate) const CHDIR: usize = 80; pub(crate) const FCHDIR: usize = 81;
     pub(crate) const UMASK: usize = 95; pub(crate) const SETSID: usize = 112; pub(crate) const SETGROUPS: usize = 116;

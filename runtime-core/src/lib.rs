@@ -50,6 +50,7 @@ mod facts;
 mod host;
 mod id;
 mod lifecycle;
+mod process;
 pub mod spec;
 mod state;
 mod sys;
@@ -66,6 +67,7 @@ pub use id::Id;
 /// The types of config.json, as the whole ecosystem has them.
 pub use oci_spec;
 
-pub use lifecycle::{Container, Deletion, Joined, Process, Runtime, Signal, Stdio, Target};
+pub use lifecycle::{Container, Deletion, Runtime};
+pub use process::{Joined, Process, Signal, Stdio, Target};
 pub use state::{State, Status};
 pub use wire::WindowSize;

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -14,45 +13,14 @@ use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::Cgroup;
+use crate::host::hooks;
 use crate::host::record::{self, Found, Record};
 use crate::host::state::{self, StateDir};
 use crate::id::Id;
+use crate::process::{Joined, Process, Signal, Stdio, Target, not_sent};
 use crate::spec;
 use crate::state::{State, Status, observe};
-use crate::sys::process::{pidfd_open, pidfd_send_signal, wait};
-
-/// The descriptors of a container's program. `None` is the caller's own standard stream.
-///
-/// The program has these, and no others: whatever else the caller has open is closed before it is executed
-/// (runtime-spec runtime-linux.md#file-descriptors).
-///
-/// A container with `process.terminal` has none of the streams: all three are its terminal, whose master goes to
-/// [`CreateOptions::console_socket`] or stays here ([`Container::terminal`]). No stream is ever given to another owner but
-/// that terminal.
-#[derive(Debug, Default)]
-pub struct Stdio {
-    /// Descriptor 0.
-    pub stdin: Option<OwnedFd>,
-    /// Descriptor 1.
-    pub stdout: Option<OwnedFd>,
-    /// Descriptor 2.
-    pub stderr: Option<OwnedFd>,
-    /// Descriptors 3, 4, … in this order. [`crate::inherited`] finds the caller's own.
-    pub others: Vec<OwnedFd>,
-}
-
-/// A signal by number (signal(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal(pub i32);
-
-/// Who a signal is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The container's init.
-    Init,
-    /// Every process in its cgroup, and in those below it.
-    All,
-}
+use crate::sys::process::{pidfd_open, pidfd_send_signal};
 
 /// Which containers a delete may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,65 +29,6 @@ pub enum Deletion {
     Stopped,
     /// Any: what runs is killed. A container that does not exist is no error.
     Force,
-}
-
-/// A process that was made here: a pid leaves the crate only with its pidfd.
-#[derive(Debug)]
-pub struct Process {
-    /// Its pid in the caller's pid namespace.
-    pub pid: u32,
-    /// A descriptor that refers to it and to no other that gets its pid later (pidfd_open(2)).
-    pub pidfd: OwnedFd,
-}
-
-impl Process {
-    /// Sends it a signal.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongStatus`] where it has ended, [`ErrorKind::InvalidSpec`] where there is no such signal.
-    pub fn kill(&self, signal: Signal) -> Result<()> {
-        pidfd_send_signal(self.pidfd.as_fd(), signal.0).map_err(|errno| not_sent(signal, errno))
-    }
-
-    /// Waits for its end; how it ended. Only its parent can, and only once.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongStatus`] where it is no child of the calling process, or was waited for already.
-    pub fn wait(&self) -> Result<ExitStatus> {
-        wait(&self.pidfd).map_err(|errno| match errno {
-            Errno::ECHILD => Error::new(ErrorKind::WrongStatus, "it is no child of this process, or was waited for"),
-            errno => Error::new(ErrorKind::Host, format!("cannot wait for it: {}", errno.desc())),
-        })
-    }
-
-    /// The same process, by another descriptor.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Host`] where this process has too many open.
-    pub fn try_clone(&self) -> Result<Self> {
-        let failed = |error| Error::new(ErrorKind::Host, format!("cannot copy a pidfd: {error}"));
-        Ok(Self { pid: self.pid, pidfd: self.pidfd.try_clone().map_err(failed)? })
-    }
-}
-
-/// Why a signal could not be sent.
-fn not_sent(signal: Signal, errno: Errno) -> Error {
-    match errno {
-        Errno::ESRCH => Error::new(ErrorKind::WrongStatus, "container not running"),
-        Errno::EINVAL => Error::new(ErrorKind::InvalidSpec, format!("unknown signal \"{}\"", signal.0)),
-        errno => Error::new(ErrorKind::Host, format!("cannot send signal {}: {}", signal.0, errno.desc())),
-    }
-}
-
-/// A process that joined a container ([`Container::exec`]).
-#[derive(Debug)]
-pub struct Joined {
-    /// The process.
-    pub process: Process,
-    /// The master of its terminal, as [`Container::terminal`], where it has one that was sent to no console socket.
-    pub terminal: Option<OwnedFd>,
-    /// What the caller should be told although it runs.
-    pub warnings: Vec<String>,
 }
 
 /// How long a container may take to freeze, and to thaw.
@@ -277,7 +186,8 @@ impl Runtime {
         found.filter(|found| !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)).collect()
     }
 
-    /// Deletes a container, also one that a killed create left half-made (runtime-spec runtime.md#delete).
+    /// Deletes a container, also one that a killed create left half-made (runtime-spec runtime.md#delete). Its poststop hooks
+    /// are run last; what fails of them is logged as a warning, and is no error (runtime.md#lifecycle, step 13).
     ///
     /// Of a container whose state cannot be used, a forced delete ends and removes what is surely its own: the cgroups
     /// that are marked with it.
@@ -302,9 +212,16 @@ impl Runtime {
             let why = format!("cannot delete container {id} that is not stopped: {}", status.name());
             return Err(Error::new(ErrorKind::WrongStatus, why));
         }
-        engine::end::end(&record, state.mark(), init)?;
-        state.remove()
+        destroy(state, *record, init)
     }
+}
+
+/// The end of every container (runtime-spec runtime.md#lifecycle, steps 12 and 13). The record goes last: until then all
+/// of it can be repeated.
+fn destroy(state: StateDir, mut record: Record, init: Option<Process>) -> Result<()> {
+    engine::end::end(&record, state.mark(), init)?;
+    hooks::run_poststop(&state, &mut record)?;
+    state.remove()
 }
 
 /// Deletes a container that has no record, or one that cannot be used.
@@ -319,11 +236,18 @@ fn delete_remains(id: &Id, found: Found, state: StateDir, deletion: Deletion) ->
     if !cgroups.is_empty() && !force {
         return Err(unusable(id.as_str(), "there is none, but the container has a cgroup"));
     }
-    if let Found::Unusable { record: Some(record), .. } = found {
-        let (_, init) = observe(&record, state.path())?;
-        engine::end::end(&record, state.mark(), init)?;
+    let record = match found {
+        Found::Unusable { record, .. } => record,
+        Found::Record(_) | Found::Nothing => None,
+    };
+    if let Some(record) = &record {
+        let (_, init) = observe(record, state.path())?;
+        engine::end::end(record, state.mark(), init)?;
     }
     engine::end::end_marked(&cgroups)?;
+    if let Some(mut record) = record {
+        hooks::run_poststop(&state, &mut record)?;
+    }
     state.remove()
 }
 
@@ -348,6 +272,7 @@ fn new_record(id: &Id, bundle: &Bundle) -> Record {
         own_pids: has_own_pids(bundle.spec()),
         cgroup: None,
         init: None,
+        owes_poststop: false,
     }
 }
 
@@ -450,14 +375,26 @@ impl Container {
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] unless it is created, [`ErrorKind::Step`] with the step that failed: the container is
-    /// stopped then.
+    /// stopped then, and where that step is a hook's it is deleted (runtime-spec runtime.md#lifecycle, steps 7 and 9).
     pub fn start(&self) -> Result<()> {
         let state = self.lock()?;
         match self.observed()?.0 {
-            Status::Created => engine::start::start(&state),
+            Status::Created => match engine::start::start(&state, &self.record) {
+                Err(error) if error.is_of_hook() => Err(self.give_up(state, error)),
+                started => started,
+            },
             Status::Running => wrong_status("cannot start an already running container"),
             Status::Stopped => wrong_status("cannot start a container that has stopped"),
             status => wrong_status(&format!("cannot start a container in the {} state", status.name())),
+        }
+    }
+
+    /// Stops and deletes a container one of whose hooks failed.
+    fn give_up(&self, state: StateDir, error: Error) -> Error {
+        let destroyed = self.observed().and_then(|(_, init)| destroy(state, self.record.clone(), init));
+        match destroyed {
+            Ok(()) => error,
+            Err(left) => error.and_left(&left.to_string()),
         }
     }
 

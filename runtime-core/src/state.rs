@@ -1,7 +1,7 @@
 //! A container's state as it is shown (runtime-spec runtime.md#state): what was recorded, and what is observed now.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::record::Record;
 use crate::host::state::START;
-use crate::lifecycle::Process;
+use crate::process::Process;
+use crate::wire::HookKind;
 
 /// A container's status. Observed, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +91,49 @@ impl State {
     }
 }
 
+/// The state that hooks read (runtime-spec runtime.md#state), without what changes: the status, and the pid.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HookState<'a> {
+    pub(crate) oci_version: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) bundle: &'a Path,
+    pub(crate) annotations: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> HookState<'a> {
+    /// Of a container with this record.
+    pub(crate) fn of(record: &'a Record) -> Self {
+        Self {
+            oci_version: &record.oci_version,
+            id: &record.id,
+            bundle: &record.bundle,
+            annotations: record.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        }
+    }
+
+    /// JSON that is not ended: init writes the status and its own pid behind it.
+    pub(crate) fn head(&self) -> serde_json::Result<Vec<u8>> {
+        let mut json = serde_json::to_vec(self)?;
+        // The brace.
+        json.pop();
+        Ok(json)
+    }
+
+    /// The whole of it, for a hook of this kind; without a pid where no process is left.
+    pub(crate) fn json(&self, kind: HookKind, pid: Option<u32>) -> serde_json::Result<Vec<u8>> {
+        let mut json = self.head()?;
+        json.extend_from_slice(format!(",\"status\":\"{}\"", kind.status()).as_bytes());
+        if let Some(pid) = pid {
+            json.extend_from_slice(format!(",\"pid\":{pid}").as_bytes());
+        }
+        json.push(b'}');
+        Ok(json)
+    }
+}
+
 /// What the container does now, and its init where that runs.
-pub(crate) fn observe(record: &Record, directory: &std::path::Path) -> Result<(Status, Option<Process>)> {
+pub(crate) fn observe(record: &Record, directory: &Path) -> Result<(Status, Option<Process>)> {
     let Some(identity) = &record.init else { return Ok((Status::Creating, None)) };
     let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot look for init: {}", errno.desc()));
     let Some(pidfd) = identity.find().map_err(failed)? else { return Ok((Status::Stopped, None)) };
@@ -118,4 +160,34 @@ fn is_init(pid: u32) -> Option<bool> {
     let name = program.as_os_str().as_encoded_bytes();
     // The memfd, or the file of the detached tmpfs where executable memfds are forbidden.
     Some(name.starts_with(b"/memfd:planc:init") || name == b"/init (deleted)" || name == b"/init")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hooks_read_json() {
+        let annotations = BTreeMap::from([("a\"b", "\n"), ("c", "")]);
+        let state = HookState { oci_version: "1.3.0", id: "x", bundle: Path::new("/b"), annotations };
+        let annotations = serde_json::json!({ "a\"b": "\n", "c": "" });
+        for (kind, pid) in [(HookKind::CreateRuntime, Some(7)), (HookKind::Poststop, None)] {
+            let read: serde_json::Value = serde_json::from_slice(&state.json(kind, pid).unwrap()).unwrap();
+            let mut wanted = serde_json::json!({
+                "ociVersion": "1.3.0", "id": "x", "bundle": "/b", "annotations": annotations, "status": kind.status(),
+            });
+            if let Some(pid) = pid {
+                wanted["pid"] = pid.into();
+            }
+            assert_eq!(read, wanted);
+        }
+    }
+
+    #[test]
+    fn hooks_are_told_statuses_that_exist() {
+        for kind in HookKind::ALL {
+            let status: Status = serde_json::from_value(kind.status().into()).unwrap();
+            assert_eq!(status.name(), kind.status());
+        }
+    }
 }

@@ -147,7 +147,7 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 16] = [
+const TERSE: [&str; 19] = [
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",
@@ -162,6 +162,9 @@ const TERSE: [&str; 16] = [
     "JoinKeyring",
     "SetCapabilities",
     "FindProgram",
+    "HoldState",
+    "RunHook",
+    "RunHookInside",
     "Execute",
     "OpenTerminal",
 ];

@@ -76,18 +76,11 @@ fn without(mut config: Value, pointer: &str) -> Value {
 
 #[test]
 fn what_later_versions_bring_is_unsupported_and_named() {
-    let hook = json!([{ "path": "/bin/true" }]);
     for (pointer, value, origin) in [
         ("/process/apparmorProfile", json!("docker-default"), ""),
         ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
         ("/process/scheduler", json!({ "policy": "SCHED_FIFO" }), ""),
         ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 }), ""),
-        ("/hooks", json!({ "prestart": hook }), "/hooks/prestart"),
-        ("/hooks", json!({ "createRuntime": hook }), "/hooks/createRuntime"),
-        ("/hooks", json!({ "createContainer": hook }), "/hooks/createContainer"),
-        ("/hooks", json!({ "startContainer": hook }), "/hooks/startContainer"),
-        ("/hooks", json!({ "poststart": hook }), "/hooks/poststart"),
-        ("/hooks", json!({ "poststop": hook }), "/hooks/poststop"),
         ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
         ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
@@ -170,6 +163,31 @@ fn the_process() {
     refused(&[("/process", Value::Null)], "/process", "process property must not be empty");
     refused(&[("/root", Value::Null)], "/root", "missing");
     refused(&[("/root/path", json!(""))], "/root/path", "empty");
+}
+
+#[test]
+fn hooks() {
+    let list = |hook: Value| json!([{ "path": "/bin/true" }, hook]);
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+        let place = |name: &str| format!("/hooks/{kind}/1/{name}");
+        for (hook, name, why) in [
+            (json!({ "path": "bin/true" }), "path", "not absolute"),
+            (json!({ "path": "" }), "path", "not absolute"),
+            (json!({ "path": "./x" }), "path", "not absolute"),
+            (json!({ "path": "/x\0y" }), "path", "NUL"),
+            (json!({ "path": format!("/{}", "x".repeat(4096)) }), "path", "longer than the kernel takes"),
+            (json!({ "path": "/x", "timeout": 0 }), "timeout", "not greater than 0"),
+            (json!({ "path": "/x", "timeout": -1 }), "timeout", "not greater than 0"),
+            (json!({ "path": "/x", "timeout": 1.5 }), "timeout", "expected i64"),
+            (json!({ "path": "/x", "args": ["a", "b\0"] }), "args/1", "NUL"),
+            (json!({ "path": "/x", "args": ["x".repeat(131_072)] }), "args/0", "execve"),
+            (json!({ "path": "/x", "env": ["A=\0"] }), "env/0", "NUL"),
+            (json!({ "path": "/x", "env": [7] }), "env/0", "expected a string"),
+        ] {
+            refused(&[("/hooks", json!({ kind: list(hook) }))], &place(name), why);
+        }
+        refused(&[("/hooks", json!({ kind: [{ "args": [] }] }))], &format!("/hooks/{kind}/0"), "path");
+    }
 }
 
 #[test]

@@ -144,6 +144,13 @@ fn bundle(process: Value, linux: Value, mounts: Vec<Value>, tame: u32) -> Value 
         "root": { "path": "rootfs", "readonly": is_tame(0) },
         "process": process, "linux": linux, "mounts": mounts,
     });
+    if !is_tame(12) {
+        let hooks = json!([{ "path": "/bin/a" }, { "path": "/bin/b", "args": ["b"], "env": ["A=b"], "timeout": 1 }]);
+        bundle["hooks"] = json!({
+            "prestart": hooks, "createRuntime": hooks, "createContainer": hooks, "startContainer": hooks, "poststart": hooks,
+            "poststop": hooks,
+        });
+    }
     let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
     for (bit, pointer, value) in [
         (1, "/process/args", json!(["sh"])),

@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use proptest::prelude::*;
 use runtime_core::wire::{
-    self, Attributes, Capabilities, Device, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place, Propagation, Slot,
-    Spaces, Steps, Target, Text, Tree, WindowSize,
+    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place,
+    Propagation, Slot, Spaces, Steps, Target, Text, Tree, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -89,7 +89,21 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::CheckInit {},
         HostOp::SendTerminal { path: text },
         HostOp::KeepTerminal {},
+        HostOp::OwePoststop {},
+        HostOp::RunHook { hook: hook(v, s) },
     ]
+}
+
+fn hook<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Hook<'a> {
+    Hook {
+        kind: HookKind::ALL[v.ns % 6],
+        index: v.numbers[0],
+        path: s.texts[0],
+        args: List::new(&s.texts),
+        env: List::new(&s.texts[1..]),
+        home: v.flag.then_some(v.slot),
+        timeout: !v.numbers[0],
+    }
 }
 
 fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
@@ -190,6 +204,10 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         },
         InitOp::BindConsole { place: Place { base: slot, skip: v.slot, path: text }, terminal: slot },
         InitOp::TakeTerminal { terminal: slot },
+        InitOp::HoldState { state: &v.bytes },
+        InitOp::RunHookInside { hook: hook(v, s) },
+        InitOp::AllowHooks {},
+        InitOp::EndHooks {},
     ]
 }
 

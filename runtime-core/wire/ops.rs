@@ -81,6 +81,10 @@ ops! {
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
+    /// Journalled before the first hook: whatever ends the container from here on, its poststop hooks are run.
+    16 OwePoststop {} => "owe the poststop hooks from here on";
+    /// In the runtime's namespaces; the step ends with the hook, or with its time.
+    17 RunHook { hook: Hook<'a> } => "run the {hook}";
     /// newuidmap(1): ids that the caller was given (subuid(5)).
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
@@ -207,6 +211,14 @@ ops! {
     50 ChangeDirectory { path: Text<'a> } => "enter {path}";
     /// A container that waits for start holds no directory and no mount.
     51 CloseSlots { keep: List<'a, Slot> } => "close every slot but {}", Joined(keep);
+    /// JSON (runtime-spec runtime.md#state) up to what only init knows: the status, and its own pid.
+    52 HoldState { state: &'a [u8] } => "hold the state that hooks are given, {} bytes", state.len();
+    /// By a child of init, in init's namespaces and with its rights; the step ends with the hook, or with its time.
+    53 RunHookInside { hook: Hook<'a> } => "run the {hook}";
+    /// Below /proc the namespaces of a process that is not dumpable are closed to an unprivileged caller's hooks (proc(5)).
+    54 AllowHooks {} => "be dumpable while the host's hooks are run";
+    /// Again, before anything of the container's is run.
+    55 EndHooks {} => "be undumpable behind the host's hooks";
     /// A new pty of the devpts at `pts` (pts(4)), whose other end is opened by TIOCGPTPEER: no path leads to it. Its master
     /// goes to the host with init's next turn.
     56 OpenTerminal { pts: Place<'a>, uid: u32, size: Option<WindowSize>, onlcr: bool, slot: Slot }

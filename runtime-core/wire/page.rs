@@ -46,10 +46,13 @@ pub struct Recorder {
     pub pid: AtomicU32,
     /// How many bytes of the note are written.
     pub noted: AtomicU32,
-    /// The kernel's own words, or the object that a step failed at.
+    /// The kernel's own words, or the object that a step failed at; of a hook the ends of what it printed: to the standard
+    /// output, a NUL, and to the standard error.
     pub note: [AtomicU32; NOTE / 4],
     /// When each step began, in nanoseconds of CLOCK_MONOTONIC.
     pub times: [AtomicU64; TIMES],
+    /// Of a hook that ended badly: its status, as wait4(2) gives it.
+    pub hook: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Recorder>() <= SIZE);

@@ -403,6 +403,99 @@ record! {
     }
 }
 
+/// The six kinds of hooks (runtime-spec config.md#posix-platform-hooks), in the order of a container's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum HookKind {
+    /// On the host, before the root is changed. The spec's older name for [`Self::CreateRuntime`].
+    Prestart,
+    /// On the host, before the root is changed.
+    CreateRuntime,
+    /// In the container's namespaces, before the root is changed.
+    CreateContainer,
+    /// In the container, before the user's program.
+    StartContainer,
+    /// On the host, once the user's program was executed.
+    Poststart,
+    /// On the host, once the container is deleted.
+    Poststop,
+}
+
+impl HookKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
+    /// Its name in config.json.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prestart => "prestart",
+            Self::CreateRuntime => "createRuntime",
+            Self::CreateContainer => "createContainer",
+            Self::StartContainer => "startContainer",
+            Self::Poststart => "poststart",
+            Self::Poststop => "poststop",
+        }
+    }
+
+    /// The container's status while such a hook runs, as the state on its standard input says it (runtime.md#state).
+    pub const fn status(self) -> &'static str {
+        match self {
+            Self::Prestart | Self::CreateRuntime | Self::CreateContainer => "creating",
+            Self::StartContainer => "created",
+            Self::Poststart => "running",
+            Self::Poststop => "stopped",
+        }
+    }
+}
+
+impl Wire<'_> for HookKind {
+    fn put(&self, out: &mut impl Sink) {
+        (*self as u8).put(out);
+    }
+    fn get(from: &mut Reader<'_>) -> Option<Self> {
+        Self::ALL.get(usize::from(u8::get(from)?)).copied()
+    }
+}
+
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+record! {
+    /// A hook: a program that is executed at one point of a container's life.
+    Hook<'a> {
+        /// At which point.
+        kind: HookKind,
+        /// Which of its kind, from 0.
+        index: u32,
+        /// The program; absolute.
+        path: Text<'a>,
+        /// Its arguments, its own name included.
+        args: List<'a, Text<'a>>,
+        /// Its whole environment.
+        env: List<'a, Text<'a>>,
+        /// Which of `env` is replaced by the home directory that [`super::InitOp::FindHome`] found.
+        home: Option<u16>,
+        /// How long it may run, in seconds.
+        timeout: u32,
+    }
+}
+
+impl fmt::Display for Hook<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} hook #{}, {}", self.kind, self.index, self.path)
+    }
+}
+
 /// Texts with commas between them.
 pub(super) struct Joined<'a, T>(pub(super) &'a List<'a, T>);
 

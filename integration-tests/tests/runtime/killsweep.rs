@@ -22,6 +22,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
 use serde_json::json;
 
+use crate::hooks::script;
 use crate::planc::steps_with;
 use crate::rootless;
 
@@ -29,6 +30,7 @@ integration_tests::tests! {
     of_the_default_bundle [Need::Failpoints],
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
+    of_hooks [Need::Failpoints],
     of_a_rootless_container [Need::Failpoints],
     of_run [Need::Failpoints],
     of_run_with_a_pidfd_socket [Need::Failpoints],
@@ -62,6 +64,23 @@ fn of_joined_namespaces(scene: &Scene) {
     sweep_from(scene, &bundle, &before);
     assert!(process::runs(pid), "the neighbour lives on");
     sandbox.delete_force();
+}
+
+/// Whatever ends a container whose first hook may have been run, its poststop hook is run, once by each `delete --force`.
+fn of_hooks(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let log = scene.path("log");
+    let quiet = json!([{"path": "/bin/true"}]);
+    let poststop = json!([script(&format!("echo run >> {}", log.display()))]);
+    let hooks = json!({"prestart": quiet, "createRuntime": quiet, "createContainer": quiet, "startContainer": quiet,
+                       "poststart": quiet, "poststop": poststop});
+    bundle.set("/hooks", hooks);
+    let steps = steps_with(scene, &bundle, &["--pid-file", "/pid"]);
+    sweep(scene, &bundle);
+    let owed = steps.iter().position(|step| step["op"] == "OwePoststop").expect("no OwePoststop");
+    // Those that were killed behind that step, and the container that lives through all of it at the end.
+    let wanted = steps.len() - (owed + 1) + 1;
+    assert_eq!(fs::read_to_string(log).unwrap().lines().count(), wanted);
 }
 
 /// What is written there belongs to the user, and the user kills and deletes.

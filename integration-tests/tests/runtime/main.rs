@@ -9,6 +9,9 @@ mod doctor;
 mod exec;
 mod exec_security;
 mod features;
+mod hook_failures;
+mod hook_limits;
+mod hooks;
 mod input;
 mod killsweep;
 mod lifecycle;
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
         exec_security::TESTS,
         input::TESTS,
         features::TESTS,
+        hooks::TESTS,
+        hook_failures::TESTS,
+        hook_limits::TESTS,
         planc::TESTS,
         doctor::TESTS,
         killsweep::TESTS,

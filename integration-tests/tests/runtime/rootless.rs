@@ -18,6 +18,7 @@ integration_tests::tests! {
     spec_writes_what_runs,
     maps_its_own_id,
     lives_from_create_to_delete,
+    has_another_process,
     is_killed_and_deleted_without_a_cgroup,
     is_killed_whole_without_a_cgroup [Need::Planc],
     states_are_in_the_runtime_directory,
@@ -146,6 +147,16 @@ fn lives_from_create_to_delete(scene: &Scene) {
     assert_eq!(container.status(), "stopped");
     container.delete();
     container.assert_gone();
+}
+
+fn has_another_process(scene: &Scene) {
+    let user = by_user(scene);
+    let container = user.container(bundle(scene).sleep());
+    container.run_detached();
+    let done = container.exec(&[], &["sh", "-c", "id -u; cat /proc/self/setgroups"]);
+    done.ok();
+    assert_eq!(done.stdout, "0\ndeny\n");
+    container.delete_force();
 }
 
 /// The end of a pid namespace's init is everybody's (pid_namespaces(7)).

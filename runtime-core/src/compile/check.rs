@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use oci_spec::runtime::{
-    Hook, Linux, LinuxBlockIo, LinuxCpu, LinuxIntelRdt, LinuxMemory, LinuxNetwork, LinuxResources, Process, Spec,
+    Linux, LinuxBlockIo, LinuxCpu, LinuxIntelRdt, LinuxMemory, LinuxNetwork, LinuxResources, Process,
 };
 
 use super::Invalid;
@@ -54,9 +54,8 @@ pub(super) fn supported_exec(process: &Process) -> Result<(), Invalid> {
 }
 
 /// Refuses what is not supported yet.
-pub(super) fn supported(spec: &Spec, process: &Process, linux: &Linux) -> Result<(), Invalid> {
+pub(super) fn supported(process: &Process, linux: &Linux) -> Result<(), Invalid> {
     supported_process(process)?;
-    hooks(spec)?;
     refuse(
         "/linux",
         &[
@@ -70,19 +69,6 @@ pub(super) fn supported(spec: &Spec, process: &Process, linux: &Linux) -> Result
         ],
     )?;
     linux.resources().as_ref().map_or(Ok(()), resources)
-}
-
-fn hooks(spec: &Spec) -> Result<(), Invalid> {
-    let Some(hooks) = spec.hooks() else { return Ok(()) };
-    let lists: [(&str, &Option<Vec<Hook>>); 6] = [
-        ("prestart", hooks.prestart()),
-        ("createRuntime", hooks.create_runtime()),
-        ("createContainer", hooks.create_container()),
-        ("startContainer", hooks.start_container()),
-        ("poststart", hooks.poststart()),
-        ("poststop", hooks.poststop()),
-    ];
-    refuse("/hooks", &lists.map(|(name, list)| (name, is_list(list))))
 }
 
 fn is_rdt(rdt: &LinuxIntelRdt) -> bool {

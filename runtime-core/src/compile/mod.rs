@@ -9,6 +9,7 @@ pub(crate) mod device_filter;
 mod devices;
 mod exec;
 mod features;
+pub(crate) mod hooks;
 mod idmap;
 mod mount_options;
 mod mounts;
@@ -161,6 +162,7 @@ struct Request<'a> {
     state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
+    hooks: hooks::Hooks,
 }
 
 /// The oldest kernel that has all that a plan is made of: cgroup.kill, mount_setattr(2), openat2(2), clone3(2).
@@ -185,6 +187,7 @@ impl<'a> Request<'a> {
         let linux = spec.linux().as_ref().ok_or_else(|| {
             Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
         })?;
+        let hooks = hooks::Hooks::read(spec)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
         let host_cgroups = cgroup::hierarchy(facts)?;
@@ -203,6 +206,7 @@ impl<'a> Request<'a> {
             state_dir,
             rootfs,
             propagation,
+            hooks,
         })
     }
 }
@@ -220,7 +224,7 @@ impl LaunchPlan {
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
         request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
-        check::supported(spec, process, request.linux)?;
+        check::supported(process, request.linux)?;
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;
@@ -255,6 +259,7 @@ impl LaunchPlan {
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&covered, plan)?;
         let proc = sysctl::open(request, &sysctls, plan)?;
+        request.hooks.before_switch(request, plan)?;
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
         rootfs::cover(&covered, &taken, plan)?;
@@ -278,8 +283,10 @@ impl LaunchPlan {
 
         // Act two, run.
         process::await_start(listener, plan);
+        request.hooks.before_program(&program, plan);
         rlimits::lower(&limits, plan);
         program.execute(plan);
+        request.hooks.after_program(plan);
 
         Ok(draft.finish())
     }

@@ -147,6 +147,12 @@ impl Namespaces {
         self.entry == UserEntry::Late && self.is_new(Ns::Mount)
     }
 
+    /// Whether init must be dumpable for the caller to see its namespaces. It may be, before it joins others: in a user
+    /// namespace of its own nobody but the caller has a privilege over it (ptrace(2), CVE-2016-9962).
+    pub(super) fn hides_from_caller(&self) -> bool {
+        self.entry == UserEntry::First && self.is_new(Ns::User)
+    }
+
     /// Where config.json asks for it.
     pub(super) fn origin(&self, ns: Ns) -> &str {
         match self.get(ns) {

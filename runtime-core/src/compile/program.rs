@@ -88,14 +88,19 @@ impl Program {
         }
     }
 
-    /// The last step of every plan.
+    /// The environment, and which of it is the home directory that init has to find.
+    pub(super) fn env(&self) -> (&[CString], Option<u16>) {
+        (&self.env, self.home)
+    }
+
+    /// The last step of init's.
     pub(super) fn execute(&self, plan: &mut Draft) {
         let (args, env) = (texts(&self.args), texts(&self.env));
         plan.init(ARGS, InitOp::Execute { args: List::new(&args), env: List::new(&env), home: self.home });
     }
 }
 
-fn texts(strings: &[CString]) -> Vec<Text<'_>> {
+pub(super) fn texts(strings: &[CString]) -> Vec<Text<'_>> {
     strings.iter().map(|string| Text(string)).collect()
 }
 
@@ -107,7 +112,8 @@ fn args(process: &Process) -> Result<Vec<CString>, Invalid> {
     args.iter().enumerate().map(|(index, arg)| argument(&below(ARGS, index), arg)).collect()
 }
 
-fn argument(origin: &str, string: &str) -> Result<CString, Invalid> {
+/// One string of an argument list or an environment.
+pub(super) fn argument(origin: &str, string: &str) -> Result<CString, Invalid> {
     if string.len() >= ARGUMENT_MAX {
         return Err(Invalid::new(origin, format!("{} bytes are more than execve(2) takes", string.len())));
     }

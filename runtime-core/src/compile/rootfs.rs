@@ -97,7 +97,8 @@ pub(super) fn attach(request: &Request<'_>, plan: &mut Draft) {
     let path = Text(&request.rootfs);
     let slave = [Propagation { kind: SLAVE, recursive: true }];
     let (tree, at, propagation): (_, _, &[_]) = if request.spaces.is_staged() {
-        (Tree::Staged(0, path), None, &[])
+        // Hooks look for it where config.json says; else root of the user namespace need not reach that directory.
+        (Tree::Staged(0, path), request.hooks.see_rootfs().then_some(path), &[])
     } else if shares(request) {
         // Over the one mount that is no peer of the host's.
         (Tree::Path(path), Some(Text(c"/")), &slave)

@@ -2,7 +2,7 @@
 //! compiler keeps them by its order; this is the second opinion, which the tests ask about every plan they make.
 
 use super::plan::{LaunchPlan, Step};
-use crate::wire::{Actor, HostOp, InitOp, Ns, Op, Slot, Tree};
+use crate::wire::{Actor, Hook, HookKind, HostOp, InitOp, Ns, Op, Slot, Tree};
 
 /// Steps that every plan has once.
 const ONCE: [&str; 11] = [
@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 24] = [
+const AT_MOST_ONCE: [&str; 28] = [
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
@@ -45,6 +45,10 @@ const AT_MOST_ONCE: [&str; 24] = [
     "MakeEmpty",
     "OpenProc",
     "JoinKeyring",
+    "OwePoststop",
+    "HoldState",
+    "AllowHooks",
+    "EndHooks",
     "AwaitStart",
     "OpenTerminal",
     "BindConsole",
@@ -108,6 +112,12 @@ const ORDER: &[(&str, &[&str])] = &[
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
     ("OpenProc", &["PivotRoot", "MoveRoot"]),
+    // What hooks look at is complete, and whatever becomes of them is journalled.
+    ("SetReadOnly", &["OwePoststop", "RunHook", "RunHookInside"]),
+    ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot"]),
+    ("HoldState", &["RunHookInside"]),
+    ("AllowHooks", &["RunHook", "EndHooks"]),
+    ("EndHooks", &["HoldState", "RunHookInside", "PivotRoot", "MoveRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("MoveRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("Mask", &["ProtectRoot", "SetUser"]),
@@ -146,6 +156,7 @@ impl LaunchPlan {
         ends(&steps, kind)?;
         slots(&steps)?;
         trees(&steps)?;
+        hooks(&steps)?;
         rights(&steps)
     }
 }
@@ -208,7 +219,8 @@ fn order(steps: &[Step<'_>]) -> Result<(), String> {
 /// How a plan begins and ends, and where its actors change.
 fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     let is = |step: Option<&Step<'_>>, name: &str| step.is_some_and(|step| step.name() == name);
-    if !is(steps.last(), "Execute") || count(steps, "Execute") != 1 {
+    let last = steps.iter().rev().find(|step| hook_of(step).is_none_or(|hook| hook.kind != HookKind::Poststart));
+    if !is(last, "Execute") || count(steps, "Execute") != 1 {
         return Err("a plan ends with Execute".to_owned());
     }
     if !is(steps.first(), "ClaimId") && kind == PlanKind::Launch {
@@ -314,6 +326,40 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
+/// The hook that a step runs.
+fn hook_of<'a>(step: &Step<'a>) -> Option<Hook<'a>> {
+    match step.op {
+        Op::Host(HostOp::RunHook { hook }) | Op::Init(InitOp::RunHookInside { hook }) => Some(hook),
+        _ => None,
+    }
+}
+
+/// Each kind of hook has its actor and its place, and they come in the order of config.json.
+fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
+    let at = |name: &str| steps.iter().position(|step| step.name() == name);
+    let switch = at("PivotRoot").or(at("MoveRoot")).unwrap_or_default();
+    let (created, execute) = (at("AwaitStart").or(at("RecordState")).unwrap_or_default(), at("Execute").unwrap_or(0));
+    if count(steps, "AllowHooks") != count(steps, "EndHooks") {
+        return Err("init stays dumpable".to_owned());
+    }
+    let mut before = None;
+    for (place, step) in steps.iter().enumerate() {
+        let Some(hook) = hook_of(step) else { continue };
+        let (actor, is_there) = match hook.kind {
+            HookKind::Prestart | HookKind::CreateRuntime => (Actor::Host, place < switch),
+            HookKind::CreateContainer => (Actor::Init, place < switch),
+            HookKind::StartContainer => (Actor::Init, created < place && place < execute),
+            HookKind::Poststart => (Actor::Host, execute < place),
+            HookKind::Poststop => (Actor::Host, false),
+        };
+        if step.actor() != actor || !is_there || before >= Some((hook.kind, hook.index)) || hook.timeout == 0 {
+            return Err(format!("step {} does not {} at its time", step.number, step.sentence()));
+        }
+        before = Some((hook.kind, hook.index));
+    }
+    Ok(())
+}
+
 /// Whether the host's next steps write one map of each kind.
 fn has_id_maps(steps: &[Step<'_>]) -> bool {
     let written = steps.iter().map_while(|step| match step.op {
@@ -371,6 +417,8 @@ mod tests {
         }
         config["process"]["terminal"] = (!has_user).into();
         config["process"]["oomScoreAdj"] = 7.into();
+        let hook = serde_json::json!([{ "path": "/bin/true" }]);
+        config["hooks"] = HookKind::ALL.into_iter().map(|kind| (kind.name().to_owned(), hook.clone())).collect();
         let extra = serde_json::json!([
             { "destination": "/a", "source": "/a", "options": ["bind", "ro"] },
             { "destination": "/b", "type": "tmpfs", "options": ["ro"] },

@@ -12,7 +12,7 @@ use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, Mark, marked};
 use crate::host::process::wait_for_end;
 use crate::host::record::{CgroupRecord, Record};
-use crate::lifecycle::Process;
+use crate::process::Process;
 use crate::sys::process::{pidfd_send_signal, try_wait};
 
 /// How long a killed container may take to end.

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
+use super::hooks;
 use crate::compile::{LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, FailedStep};
 use crate::wire::page::Recorder;
@@ -18,7 +19,11 @@ pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error
 
 /// The error of a step, with a reason in words.
 pub(super) fn failed(plan: &LaunchPlan, step: &Step<'_>, why: &str) -> Error {
-    let message = format!("cannot {}: {why}", step.sentence());
+    at(plan, step, format!("cannot {}: {why}", step.sentence()))
+}
+
+/// The error of a step, in words of its own.
+pub(super) fn at(plan: &LaunchPlan, step: &Step<'_>, message: String) -> Error {
     let place = FailedStep { number: step.number, of: plan.len() as u32, actor: step.actor() };
     Error::new(ErrorKind::Step, message).with_step(place).with_origin(step.origin)
 }
@@ -32,6 +37,9 @@ pub(super) fn init_ended(plan: &LaunchPlan, recorder: &Recorder, end: Option<Wai
     let errno = recorder.errno.load(Ordering::Acquire) as i32;
     if errno == 0 {
         return failed(plan, &step, &how(end, oom));
+    }
+    if let Op::Init(InitOp::RunHookInside { hook }) = &step.op {
+        return hooks::failed_inside(plan, &step, hook, Errno::from_raw(errno), recorder);
     }
     let bytes: Vec<u8> = recorder.read_note().collect();
     let note = String::from_utf8_lossy(&bytes).trim().to_owned();
@@ -99,6 +107,10 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::Bind { recursive: false, .. }) if errno == Errno::EINVAL => {
             "Invalid argument: where mounts below it are locked they have to come along, with rbind \
              (mount_namespaces(7))"
+                .to_owned()
+        }
+        Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {
+            "Permission denied: the caller may not write cgroup.procs of the cgroup in which both it and the container's lie"
                 .to_owned()
         }
         Op::Host(HostOp::LimitInit { .. }) | Op::Init(InitOp::Limit { .. }) if errno == Errno::EPERM => {

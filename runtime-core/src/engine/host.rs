@@ -53,18 +53,20 @@ impl Walk<'_> {
             HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
             HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
+            HostOp::OwePoststop {} => return self.owe_poststop(step),
+            HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
             HostOp::SendTerminal { path } => self.send_terminal(path),
             HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
     }
 
-    fn pid(&self) -> nix::Result<u32> {
+    pub(super) fn pid(&self) -> nix::Result<u32> {
         self.init.as_ref().map(|init| init.process.pid).ok_or(Errno::ESRCH)
     }
 
     /// The directory of the container that is made; an exec makes none.
-    fn state(&self) -> nix::Result<&StateDir> {
+    pub(super) fn state(&self) -> nix::Result<&StateDir> {
         self.state.as_ref().ok_or(Errno::ENOTDIR)
     }
 
@@ -304,7 +306,7 @@ fn write_pid(path: &Path, pid: u32) -> nix::Result<()> {
 
 impl Error {
     /// Adds what could not be undone after the failure.
-    pub(super) fn and_left(self, what: &str) -> Self {
+    pub(crate) fn and_left(self, what: &str) -> Self {
         let note = self.note().map_or_else(String::new, |note| format!("{note}; "));
         self.with_note(Some(format!("{note}left behind for `delete --force`: {what}")))
     }

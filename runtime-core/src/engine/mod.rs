@@ -4,6 +4,7 @@ pub(crate) mod end;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 mod failure;
+mod hooks;
 mod host;
 mod program;
 mod spawn;

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::sys::signal::SigSet;
 
-use crate::lifecycle::Stdio;
+use crate::process::Stdio;
 use crate::sys::clone::{self, Move};
 use crate::wire::page::{PAGE_FD, SLOT_FDS};
 use crate::wire::{Ns, Spaces};

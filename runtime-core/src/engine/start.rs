@@ -6,16 +6,19 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socket};
 
 use super::failure;
+use super::hooks;
 use super::host::start_address;
 use super::turn::{Received, Turn};
 use super::walk::executed;
 use crate::compile::LaunchPlan;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::record::Record;
 use crate::host::state::StateDir;
 use crate::sys::page::Page;
+use crate::wire::{InitOp, Op};
 
 /// Starts the container whose state directory is locked and whose init was seen waiting.
-pub(crate) fn start(state: &StateDir) -> Result<()> {
+pub(crate) fn start(state: &StateDir, record: &Record) -> Result<()> {
     let plan = state.plan().and_then(LaunchPlan::from_bytes).ok_or_else(|| {
         let path = state.path().join("plan");
         Error::new(ErrorKind::Host, format!("cannot read {}: it is no plan of this version", path.display()))
@@ -37,14 +40,21 @@ pub(crate) fn start(state: &StateDir) -> Result<()> {
     };
     #[cfg(feature = "failpoints")]
     super::failpoint::watch(page.recorder(), std::os::fd::AsFd::as_fd(&turn));
+    turn.allow(time_of_hooks(&plan)).map_err(|errno| host_error("wait for init", errno))?;
     match turn.receive() {
         Ok(_) if executed(&plan, &page) => {
             state.remove_start();
-            Ok(())
+            hooks::run_poststart(&plan, record)
         }
         Ok(_) => Err(failure::init_ended(&plan, page.recorder(), None, false)),
         Err(errno) => Err(host_error("hear from init", errno)),
     }
+}
+
+/// How long the hooks between AwaitStart and Execute may take.
+fn time_of_hooks(plan: &LaunchPlan) -> i64 {
+    let act = plan.steps().skip_while(|step| !matches!(step.op, Op::Init(InitOp::AwaitStart { .. })));
+    act.map(|step| if let Op::Init(op) = &step.op { hooks::time_of(op) } else { 0 }).sum()
 }
 
 fn connect_to_init(state: &StateDir) -> nix::Result<Turn> {

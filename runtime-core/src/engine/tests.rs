@@ -13,7 +13,7 @@ use crate::host::process::wait_for_end;
 use crate::host::record::{Record, VERSION};
 use crate::host::state::StateDir;
 use crate::id::Id;
-use crate::lifecycle::Stdio;
+use crate::process::Stdio;
 use crate::sys::process::try_wait;
 use crate::wire::{self, HostOp, InitOp, List, Op, Slot, Spaces, Text};
 

@@ -35,8 +35,14 @@ pub(super) struct Turn(OwnedFd);
 impl Turn {
     /// A connected socket whose waits end at the deadline.
     pub(super) fn new(socket: OwnedFd) -> nix::Result<Self> {
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(DEADLINE_SECONDS))?;
-        Ok(Self(socket))
+        let turn = Self(socket);
+        turn.allow(0)?;
+        Ok(turn)
+    }
+
+    /// Gives the other side this many seconds more than its own steps may take.
+    pub(super) fn allow(&self, seconds: i64) -> nix::Result<()> {
+        setsockopt(&self.0, sockopt::ReceiveTimeout, &TimeVal::seconds(DEADLINE_SECONDS.saturating_add(seconds)))
     }
 
     /// Says "your turn".

@@ -10,16 +10,18 @@ use nix::sys::wait::WaitStatus;
 use nix::time::{ClockId, clock_gettime};
 
 use super::failure;
+use super::hooks;
 use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
 use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
+use crate::host::hooks::run_poststop;
 use crate::host::process::{has_ended, wait_for_end};
 use crate::host::record::Record;
 use crate::host::state::StateDir;
-use crate::lifecycle::{Process, Stdio};
+use crate::process::{Process, Stdio};
 use crate::sys::page::Page;
 use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wait};
 use crate::wire::page::TIMES;
@@ -83,6 +85,10 @@ pub(super) struct Init {
     turn: Turn,
     /// Whether it has been given the turn.
     acting: bool,
+    /// Whether its turn ends with its execve.
+    executes: bool,
+    /// How long the hooks of its turn may take, in seconds.
+    hooks: i64,
 }
 
 /// Performs a plan. Where a step fails, everything that was made is undone, and the error is that step's.
@@ -140,7 +146,7 @@ impl Walk<'_> {
                     self.host_step(&step, op)?;
                 }
                 Op::Init(op) => {
-                    self.give_turn(&step)?;
+                    self.give_turn(&step, op)?;
                     if let Some(begins) = &mut self.begins {
                         begins.push(0);
                     }
@@ -151,7 +157,7 @@ impl Walk<'_> {
             }
         }
         if self.acts == Acts::Run {
-            self.await_exec()?;
+            self.await_init()?;
         }
         let init = self.init.take().ok_or_else(|| Error::new(ErrorKind::Host, "the plan has no init"))?;
         Ok(init.process)
@@ -164,8 +170,10 @@ impl Walk<'_> {
     }
 
     /// Init's steps are next: it is told so, unless it acts already.
-    fn give_turn(&mut self, step: &Step<'_>) -> Result<()> {
+    fn give_turn(&mut self, step: &Step<'_>, op: &InitOp<'_>) -> Result<()> {
         let Some(init) = &mut self.init else { return Err(failure::refused(self.plan, step, Errno::ESRCH)) };
+        init.executes = matches!(op, InitOp::Execute { .. });
+        init.hooks += hooks::time_of(op);
         if !std::mem::replace(&mut init.acting, true)
             && let Err(errno) = init.turn.give()
         {
@@ -175,18 +183,21 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The host's steps are next: init's must be done. After a refork, init is another process than before.
+    /// The host's steps are next: init's must be done, of which the last is seen by the end of its turn socket. After a
+    /// refork, init is another process than before.
     fn await_init(&mut self) -> Result<()> {
         let Some(init) = self.init.as_mut().filter(|init| init.acting) else { return Ok(()) };
         init.acting = false;
         #[cfg(feature = "failpoints")]
         super::failpoint::watch(self.page.recorder(), init.turn.as_fd());
-        match init.turn.receive() {
-            Ok(Received::Turn(terminal)) => {
+        let (time, executes) = (std::mem::take(&mut init.hooks), init.executes);
+        match init.turn.allow(time).and_then(|()| init.turn.receive()) {
+            Ok(Received::Turn(terminal)) if !executes => {
                 self.terminal = terminal.or(self.terminal.take());
                 self.follow()
             }
-            Ok(Received::End) => Err(self.diagnose()),
+            Ok(Received::End) if executes && executed(self.plan, &self.page) => self.follow(),
+            Ok(_) => Err(self.diagnose()),
             Err(errno) => Err(self.overdue(errno)),
         }
     }
@@ -206,18 +217,6 @@ impl Walk<'_> {
             init.process = Process { pid, pidfd };
         }
         Ok(())
-    }
-
-    /// Both acts in one go: the end of init's turn socket is its execve, or its end.
-    fn await_exec(&mut self) -> Result<()> {
-        let Some(init) = &self.init else { return Ok(()) };
-        #[cfg(feature = "failpoints")]
-        super::failpoint::watch(self.page.recorder(), init.turn.as_fd());
-        match init.turn.receive() {
-            Ok(_) if executed(self.plan, &self.page) => self.follow(),
-            Ok(_) => Err(self.diagnose()),
-            Err(errno) => Err(self.overdue(errno)),
-        }
     }
 
     /// Spawns init as the plan says.
@@ -245,7 +244,7 @@ impl Walk<'_> {
             spawned => spawned?,
         };
         self.slots.clear();
-        self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true });
+        self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
         Ok(())
     }
 
@@ -301,7 +300,7 @@ impl Walk<'_> {
             .filter(|cgroup| cgroup.own)
             .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
         match removed {
-            Ok(()) => match state.remove() {
+            Ok(()) => match run_poststop(&state, &mut self.record).and_then(|()| state.remove()) {
                 Ok(()) => error,
                 Err(left) => error.and_left(&left.to_string()),
             },

@@ -103,7 +103,7 @@ fn listen(from: &mut File, pidfd: &OwnedFd, said: &mut Vec<u8>, deadline: Instan
 }
 
 /// The same file under a number that is no standard stream's, even where this process has those closed.
-fn behind_streams(file: OwnedFd) -> nix::Result<OwnedFd> {
+pub(super) fn behind_streams(file: OwnedFd) -> nix::Result<OwnedFd> {
     if file.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(file);
     }

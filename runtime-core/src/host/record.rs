@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<CgroupRecord>,
     /// Init, once the container is created.
     pub(crate) init: Option<Identity>,
+    /// Whether the poststop hooks are to be run when the container is gone.
+    pub(crate) owes_poststop: bool,
 }
 
 /// The version of [`Record`] that this crate writes. 2: with a checksum.

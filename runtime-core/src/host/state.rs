@@ -151,17 +151,20 @@ impl StateDir {
         std::fs::read(self.path.join(PLAN)).ok()
     }
 
-    /// A new name, synced, then renamed: a reader sees the old file or the new one. The holder of the lock is the only
-    /// writer, so a file of the new name is what a killed one left.
+    /// A new name, then renamed: a reader sees the old file or the new one. Not synced: no container survives the boot it was
+    /// made in, and what a crash of the machine leaves of its state is found by the checksum. The holder of the lock is the
+    /// only writer, so a file of the new name is what a killed one left.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let new = self.path.join(format!("{name}.new"));
-        let written =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).and_then(|mut file| {
-                file.write_all(bytes)?;
-                file.sync_all()
-            });
-        let renamed = written.and_then(|()| std::fs::rename(&new, &path)).and_then(|()| self.dir.sync_all());
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)
+            .and_then(|mut file| file.write_all(bytes));
+        let renamed = written.and_then(|()| std::fs::rename(&new, &path));
         renamed.map_err(|error| {
             // What could not be written whole is of no use; that it cannot be removed either changes nothing.
             let _ = std::fs::remove_file(&new);

@@ -1,6 +1,6 @@
 //! What every config.json must be, on whatever host: the version, and how much of everything.
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Hook, Hooks, Spec};
 
 use crate::compile::{Invalid, below};
 
@@ -11,6 +11,8 @@ const MAJOR: &str = "1";
 const MOUNTS: usize = 4000;
 const VARIABLES: usize = 8192;
 const ENTRIES: usize = 10_000;
+/// Of one kind: each is a step of the plan with all its strings.
+const HOOKS: usize = 1000;
 /// All arguments together, in bytes.
 const ARGUMENTS: usize = 4 << 20;
 /// A path, in bytes (PATH_MAX).
@@ -61,6 +63,9 @@ fn counts(spec: &Spec) -> Result<(), Invalid> {
         let bytes = process.args().iter().flatten().map(String::len).sum();
         limit("/process/args", "bytes", bytes, ARGUMENTS)?;
     }
+    for (pointer, hooks) in spec.hooks().iter().flat_map(lists_of_hooks) {
+        limit(pointer, "hooks", length(hooks.as_ref()), HOOKS)?;
+    }
     let Some(linux) = spec.linux() else { return Ok(()) };
     limit("/linux/devices", "devices", length(linux.devices().as_ref()), ENTRIES)?;
     limit("/linux/maskedPaths", "paths", length(linux.masked_paths().as_ref()), ENTRIES)?;
@@ -68,6 +73,17 @@ fn counts(spec: &Spec) -> Result<(), Invalid> {
     limit("/linux/sysctl", "parameters", linux.sysctl().as_ref().map_or(0, |map| map.len()), ENTRIES)?;
     let rules = linux.resources().as_ref().map_or(0, |resources| length(resources.devices().as_ref()));
     limit("/linux/resources/devices", "rules", rules, ENTRIES)
+}
+
+fn lists_of_hooks(hooks: &Hooks) -> [(&'static str, &Option<Vec<Hook>>); 6] {
+    [
+        ("/hooks/prestart", hooks.prestart()),
+        ("/hooks/createRuntime", hooks.create_runtime()),
+        ("/hooks/createContainer", hooks.create_container()),
+        ("/hooks/startContainer", hooks.start_container()),
+        ("/hooks/poststart", hooks.poststart()),
+        ("/hooks/poststop", hooks.poststop()),
+    ]
 }
 
 fn paths(spec: &Spec) -> Result<(), Invalid> {
@@ -114,6 +130,7 @@ mod tests {
             (format!(r#""linux": {{"maskedPaths": [{}]}}"#, list(r#""/x""#, ENTRIES + 1)), "/linux/maskedPaths"),
             (format!(r#""mounts": [{{"destination": "/{}"}}]"#, "x".repeat(PATH)), "/mounts/0/destination"),
             (r#""annotations": {"": "x"}"#.to_owned(), "/annotations/"),
+            (format!(r#""hooks": {{"poststart": [{}]}}"#, list(r#"{"path": "/x"}"#, HOOKS + 1)), "/hooks/poststart"),
         ] {
             let json = format!(r#"{{"ociVersion": "1.0.0", {json}}}"#);
             assert_eq!(parse(json.as_bytes()).unwrap_err().origin, origin);

@@ -44,7 +44,8 @@ pub(crate) fn spawn(
 }
 
 /// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
-/// are not 0 to 2 here, and no other descriptor. The calling thread is to block all signals; in the child none is.
+/// are not 0 to 2 here, and no other descriptor: in "/", in a session and so a process group of its own, with default
+/// signal actions. It is killed when the calling thread ends. That is to block all signals; in the child none is.
 pub(crate) fn execute(
     path: &CStr,
     args: &[&CStr],
@@ -78,8 +79,8 @@ fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> ni
     clone.stack = stack.as_mut_ptr() as u64;
     clone.stack_size = STACK as u64;
     clone.cgroup = cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64);
-    // SAFETY: `clone`, `stack` and `birth` live until the child has executed or ended, since CLONE_VFORK suspends this
-    // thread that long; `born` performs system calls only.
+    // SAFETY: `clone`, `stack`, `birth` and what it points to live until the child has executed or ended, since
+    // CLONE_VFORK suspends this thread that long; `born` performs system calls only.
     let answer = unsafe { clone3(&raw const clone, &raw mut birth) };
     if answer < 0 {
         return Err(Errno::from_raw(-answer as i32));
@@ -136,21 +137,31 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
     }
 }
 
-/// Closes every descriptor but the standard streams, and unblocks every signal.
+/// Sheds what an ordinary program shall not have of this process. Descriptors, signal actions and the working directory are
+/// copies: none of the CLONE_* that would share them is set.
 fn strip() -> isize {
     const BEHIND_STREAMS: usize = 3;
+    const LAST_SIGNAL: usize = 64;
+    // struct sigaction of the kernel: the default action, no flags, an empty mask (rt_sigaction(2)).
+    let action = [0usize; 4];
     let none = 0u64;
-    // SAFETY: the child has a descriptor table of its own; the mask is read before `none` ends.
-    unsafe {
-        match syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]) {
-            0 => {
-                let mask = (&raw const none) as usize;
-                let size = size_of_val(&none);
-                syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0])
-            }
-            refused => refused,
-        }
+    let (mask, size) = (&raw const none as usize, size_of_val(&none));
+    for signal in 1..=LAST_SIGNAL {
+        // Ignored ones stay ignored through clone and execve; SIGKILL and SIGSTOP are refused, and have no other action.
+        // SAFETY: the action outlives the call, and an old one is not asked for.
+        unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
     }
+    // SAFETY: numbers, a string with its NUL, and a mask that outlives the call.
+    let answers = unsafe {
+        [
+            syscall(libc::SYS_setsid, [0; 5]),
+            syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
+            syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
+            syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]),
+            syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0]),
+        ]
+    };
+    answers.into_iter().find(|answer| *answer < 0).unwrap_or(0)
 }
 
 /// clone3(2) with a stack of the child's own, on which it calls [`born`].

@@ -35,14 +35,24 @@ pub(crate) fn try_wait(process: &OwnedFd) -> Option<WaitStatus> {
     }
 }
 
-/// Waits for a child's end. Not nix's: it knows no real-time signal.
+/// How a child that has ended did so. It is not collected; ECHILD where this process's SIGCHLD is ignored, or another
+/// thread was faster.
+pub(crate) fn ended(process: &OwnedFd) -> nix::Result<ExitStatus> {
+    status_of(process, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+}
+
+/// Waits for a child's end.
 pub(crate) fn wait(process: &OwnedFd) -> nix::Result<ExitStatus> {
+    status_of(process, libc::WEXITED)
+}
+
+/// waitid(2). Not nix's: it knows no real-time signal.
+fn status_of(process: &OwnedFd, flags: i32) -> nix::Result<ExitStatus> {
     loop {
         // SAFETY: siginfo_t is plain integers, for which zero is a value.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: `info` outlives the call.
-        let answer =
-            unsafe { libc::waitid(libc::P_PIDFD, process.as_raw_fd() as libc::id_t, &raw mut info, libc::WEXITED) };
+        let answer = unsafe { libc::waitid(libc::P_PIDFD, process.as_raw_fd() as libc::id_t, &raw mut info, flags) };
         match Errno::result(answer) {
             Err(Errno::EINTR) => continue,
             waited => waited?,
@@ -53,6 +63,8 @@ pub(crate) fn wait(process: &OwnedFd) -> nix::Result<ExitStatus> {
         let raw = match info.si_code {
             libc::CLD_EXITED => (status & 0xff) << 8,
             libc::CLD_DUMPED => status | 0x80,
+            // It runs.
+            0 => return Err(Errno::EAGAIN),
             _ => status,
         };
         return Ok(ExitStatus::from_raw(raw));
