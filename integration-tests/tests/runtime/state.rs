@@ -244,7 +244,8 @@ fn what_is_no_container_is_passed_over(scene: &Scene) {
     for name in ["a-file", "a-link"] {
         scene.rt(&["state", name]).fails();
         scene.rt(&["delete", name]).fails();
-        fs::remove_file(scene.root().join(name)).unwrap();
+        // runc has removed it although it said that there is no such container.
+        let _ = fs::remove_file(scene.root().join(name));
     }
     assert!(Path::new("/etc/hostname").exists());
 }
