@@ -18,6 +18,7 @@ wait_for() {
 traced run run --bundle bundle once
 traced create create --bundle bundle counted & # strace follows init to its end, so it stays beside the rest
 wait_for created
+traced exec exec counted /bin/true
 traced start start counted
 wait
 wait_for stopped
