@@ -12,6 +12,7 @@ integration_tests::tests! {
     ask_for_nothing,
     list_what_the_specification_lists [Need::Planc],
     agree_with_mount_options [Need::Planc],
+    agree_with_hooks [Need::Planc],
     agree_with_namespaces [Need::Planc],
     agree_with_capabilities [Need::Planc],
     agree_with_what_is_not_built_in [Need::Planc],
@@ -156,6 +157,16 @@ fn agree_with_mount_options(scene: &Scene) {
         bundle.set("/mounts/7/options", json!([option]));
         let compiles = compiles(scene, &bundle, "config.json /mounts/7/options/0");
         assert_eq!(compiles, listed.contains(&option), "{option}");
+    }
+}
+
+fn agree_with_hooks(scene: &Scene) {
+    let features = features(scene);
+    for hook in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+        let mut bundle = scene.bundle();
+        bundle.set("/hooks", json!({hook: [{"path": "/bin/true"}]}));
+        let listed = features["hooks"].as_array().unwrap().contains(&json!(hook));
+        assert_eq!(compiles(scene, &bundle, &format!("config.json /hooks/{hook}")), listed, "{hook}");
     }
 }
 

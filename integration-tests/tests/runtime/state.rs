@@ -24,7 +24,7 @@ integration_tests::tests! {
     a_forged_cgroup_is_left_alone [Need::Planc],
     half_made_ones_are_listed_and_deleted [Need::Planc],
     what_is_no_container_is_passed_over,
-    list_while_others_come_and_go,
+    list_while_others_come_and_go [Need::Planc],
     a_zombie_is_stopped,
     a_recycled_pid_is_stopped [Need::Path("/proc/sys/kernel/ns_last_pid")],
     another_boots_pid_is_stopped [Need::Planc],
@@ -250,6 +250,7 @@ fn what_is_no_container_is_passed_over(scene: &Scene) {
     assert!(Path::new("/etc/hostname").exists());
 }
 
+/// runc 1.1.5 does so most of the time; where a directory vanishes at the wrong moment it fails.
 fn list_while_others_come_and_go(scene: &Scene) {
     let bundle = scene.bundle();
     let containers: Vec<Container<'_>> = (0..4).map(|_| scene.container(&bundle)).collect();
@@ -264,7 +265,7 @@ fn list_while_others_come_and_go(scene: &Scene) {
         }
         for _ in 0..20 {
             let done = scene.rt(&["list", "-f", "json"]);
-            done.ok();
+            assert_eq!(done.ok().stderr, "");
             assert!(done.json().is_array() || done.json().is_null(), "{done}");
         }
     });
