@@ -5,11 +5,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
-use nix::unistd::{AccessFlags, eaccess};
+use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::file::read_small_text;
 use crate::sys::process::owner_of_namespace;
 use crate::wire::{Ns, Spaces};
 
@@ -142,7 +144,7 @@ impl CgroupFacts {
 /// cgroup, and moved to it, only by who may write cgroup.procs of the two cgroups' common ancestor (cgroup-v2.rst,
 /// "Delegation Containment"): that is this one.
 fn is_delegated(parent: &Path) -> bool {
-    let may_write = |path: &Path| eaccess(path, AccessFlags::W_OK).is_ok();
+    let may_write = |path: &Path| faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok();
     may_write(parent) && may_write(&parent.join("cgroup.procs"))
 }
 
@@ -162,7 +164,7 @@ fn foreign_namespaces() -> Spaces {
 
 fn read(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    std::fs::read_to_string(path)
+    read_small_text(path)
         .map_err(|error| Error::new(ErrorKind::Host, format!("cannot read {}: {}", path.display(), error.kind())))
 }
 

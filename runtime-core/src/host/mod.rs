@@ -2,6 +2,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod child;
+pub(crate) mod file;
 pub(crate) mod hooks;
 pub(crate) mod process;
 pub(crate) mod record;

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
+use super::file::{read_small, read_small_text};
 use crate::sys::process::pidfd_open;
 
 /// A process that cannot be mistaken for one that gets its pid later.
@@ -74,7 +75,7 @@ pub(crate) fn wait_for_end(pidfd: &OwnedFd, limit: std::time::Duration) -> nix::
 
 /// The start time of a process.
 fn start_time(pid: u32) -> nix::Result<u64> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).map_err(crate::sys::page::errno_of)?;
+    let text = read_small(format!("/proc/{pid}/stat")).map_err(crate::sys::page::errno_of)?;
     parse_stat(&text).ok_or(Errno::EPROTO)
 }
 
@@ -87,7 +88,7 @@ fn parse_stat(text: &[u8]) -> Option<u64> {
 }
 
 fn boot_id() -> nix::Result<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(crate::sys::page::errno_of)?;
+    let text = read_small_text("/proc/sys/kernel/random/boot_id").map_err(crate::sys::page::errno_of)?;
     Ok(text.trim_ascii().to_owned())
 }
 
