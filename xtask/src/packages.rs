@@ -40,6 +40,7 @@ pub(crate) const SYSTEMD: &[Package] = &[
 pub(crate) const TESTS: &[Package] = &[
     package("busybox-static", "busybox", "the containers' programs"),
     package("uidmap", "newuidmap", "id maps of users without privilege"),
+    package("procps", "ps", "the table of planc ps"),
     package("strace", "strace", "system call counts"),
 ];
 
