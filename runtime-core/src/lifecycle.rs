@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -123,7 +124,8 @@ impl Runtime {
             Launching { plan: &plan, acts, program, stdio, state: Some(state), record, joined: None, timed };
         let Launched { process, record, terminal, times } = engine::walk(launching)?;
         let (program, warnings) = (self.program.clone(), plan.warnings().to_vec());
-        Ok(Container { record, directory, program, process: Some(process), terminal, warnings, times, damage: None })
+        let (spec, process) = (OnceLock::new(), Some(process));
+        Ok(Container { record, directory, program, spec, process, terminal, warnings, times, damage: None })
     }
 
     /// The container with this id. One that is being made, or that a killed create left half-made, is [`Status::Creating`].
@@ -153,6 +155,7 @@ impl Runtime {
             record,
             directory,
             program,
+            spec: OnceLock::new(),
             process: None,
             terminal: None,
             warnings: Vec::new(),
@@ -290,6 +293,8 @@ pub struct Container {
     record: Record,
     directory: PathBuf,
     program: Program,
+    /// What config.json said, once somebody has asked.
+    spec: OnceLock<Spec>,
     /// Init, where this process made it.
     process: Option<Process>,
     /// The master of its terminal, where this process made it and sent it to nobody.
@@ -402,8 +407,12 @@ impl Container {
     ///
     /// # Errors
     /// [`ErrorKind::Host`] where it cannot be read any more.
-    pub fn spec(&self) -> Result<Spec> {
-        state::config(&self.directory)
+    pub fn spec(&self) -> Result<&Spec> {
+        if let Some(spec) = self.spec.get() {
+            return Ok(spec);
+        }
+        let spec = state::config(&self.directory)?;
+        Ok(self.spec.get_or_init(|| spec))
     }
 
     /// Starts one more process in the container; returns when the program was executed. It is a child of the calling
@@ -457,7 +466,7 @@ impl Container {
             cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
             options,
         };
-        Ok(LaunchPlan::exec(&self.spec()?, &Facts::read()?, &joining)?)
+        Ok(LaunchPlan::exec(self.spec()?, &Facts::read()?, &joining)?)
     }
 
     /// Sends a signal (runtime-spec runtime.md#kill).

@@ -30,6 +30,7 @@ integration_tests::tests! {
     is_in_the_cgroup_of_the_container,
     a_cgroup_below_can_be_asked_for,
     refuses_a_cgroup_outside_of_it,
+    refuses_a_cgroup_that_is_another_by_now [Need::Planc],
     goes_where_init_went [Need::Lane(Lane::Uml)],
     leads_a_session,
     the_user_is_by_number_only,
@@ -255,6 +256,19 @@ fn refuses_a_cgroup_outside_of_it(scene: &Scene) {
     for outside in ["..", "../x", "a/../../..", "/../..", "x\ny", &"x".repeat(4096)] {
         container.exec(&["--cgroup", outside], &["true"]).exits(255);
     }
+    container.delete_force();
+}
+
+/// Whatever has the name of the container's cgroup by now, it is not the container's. (runc goes by the name.)
+fn refuses_a_cgroup_that_is_another_by_now(scene: &Scene) {
+    let container = container(scene, &mut scene.bundle());
+    let (pid, dir) = (container.pid(), cgroup_dir(container.pid()));
+    fs::write(dir.parent().unwrap().join("cgroup.procs"), pid.to_string()).unwrap();
+    scene.wait_until("the cgroup can be removed", || fs::remove_dir(&dir).is_ok());
+    fs::create_dir(&dir).unwrap();
+    let done = container.exec(&[], &["true"]);
+    fs::remove_dir(&dir).unwrap();
+    done.exits(255).says("does not exist (ENOENT)");
     container.delete_force();
 }
 

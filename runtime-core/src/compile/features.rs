@@ -9,13 +9,10 @@ use oci_spec::runtime::{
 
 use super::{capabilities, mount_options};
 use crate::spec;
-use crate::wire::Ns;
+use crate::wire::{HookKind, Ns};
 
 /// The oldest version of the runtime-spec whose config.json is taken.
 const OLDEST: &str = "1.0.0";
-
-/// The hooks of runtime-spec config.md#posix-platform-hooks, in the order of their calling.
-const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// What this version of the crate can do, whatever the host has (runtime-spec features.md, features-linux.md). A list that
 /// is empty means none, `false` means that it is not built in, and what has no value means nothing: the actions of a
@@ -25,7 +22,7 @@ pub fn features() -> Features {
     features
         .set_oci_version_min(OLDEST.to_owned())
         .set_oci_version_max(spec::VERSION.to_owned())
-        .set_hooks(Some(HOOKS.map(str::to_owned).to_vec()))
+        .set_hooks(Some(HookKind::ALL.map(|kind| kind.name().to_owned()).to_vec()))
         .set_mount_options(Some(mount_options::known()))
         .set_linux(Some(linux()))
         .set_annotations(Some(BTreeMap::new().into_iter().collect()))

@@ -48,7 +48,7 @@ impl Walk<'_> {
             HostOp::RecordState {} => return self.record_state(step),
             HostOp::HaveUidsMapped { ref maps } => return self.have_mapped(step, "uid", maps),
             HostOp::HaveGidsMapped { ref maps } => return self.have_mapped(step, "gid", maps),
-            HostOp::OpenCgroup { path, below, .. } => self.open_cgroup(path, below),
+            HostOp::OpenCgroup { below, .. } => self.open_cgroup(below),
             HostOp::OpenInit { slot, .. } => self.open_init(slot),
             HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
@@ -131,8 +131,10 @@ impl Walk<'_> {
     }
 
     /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
-    fn open_cgroup(&mut self, path: Text<'_>, below: Option<Text<'_>>) -> nix::Result<()> {
-        let cgroup = Cgroup::open(Path::new(os(path)))?;
+    /// The container's own is the one with the recorded inode, not whatever has its name by now.
+    fn open_cgroup(&mut self, below: Option<Text<'_>>) -> nix::Result<()> {
+        let record = self.record.cgroup.as_ref().ok_or(Errno::ENOENT)?;
+        let cgroup = record.open()?.ok_or(Errno::ENOENT)?;
         self.may_evade = below.is_none();
         self.cgroup = Some(match below {
             None => cgroup,

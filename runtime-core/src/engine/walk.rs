@@ -280,6 +280,8 @@ impl Walk<'_> {
     /// Undoes what was made, the last first; init's steps die with its namespaces. The error stays the step's own: what
     /// cannot be undone is left in the journal for a delete.
     fn undo(mut self, error: Error) -> Error {
+        // One that was born again and then hung is the one to kill.
+        let _ = self.follow();
         if let Some(init) = self.init.take() {
             // It may have ended already.
             let _ = pidfd_send_signal(init.process.pidfd.as_fd(), libc::SIGKILL);
