@@ -42,6 +42,7 @@ pub mod wire;
 
 mod bundle;
 pub mod compile;
+mod container;
 mod descriptors;
 pub mod doctor;
 mod engine;
@@ -67,7 +68,8 @@ pub use id::Id;
 /// The types of config.json, as the whole ecosystem has them.
 pub use oci_spec;
 
-pub use lifecycle::{Container, Deletion, Runtime};
+pub use container::Container;
+pub use lifecycle::{Deletion, Runtime};
 pub use process::{Joined, Process, Signal, Stdio, Target};
 pub use state::{State, Status};
 pub use wire::WindowSize;
