@@ -61,7 +61,9 @@ const AT_MOST_ONCE: [&str; 28] = [
 const ORDER: &[(&str, &[&str])] = &[
     // Before init is born the host has made what init will be in, and what outlives a crash is journalled.
     ("ClaimId", &["CheckRootfs", "CreateCgroup", "OpenNamespace", "ListenForStart", "SpawnInit"]),
-    ("CreateCgroup", &["FilterDevices", "SpawnInit"]),
+    ("CreateCgroup", &["SetCgroup", "FilterDevices", "SpawnInit"]),
+    // Nothing of the container's runs outside of its limits.
+    ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("FilterDevices", &["SpawnInit"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
