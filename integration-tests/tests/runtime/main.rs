@@ -26,6 +26,7 @@ mod rootfs;
 mod rootless;
 mod rootless_cgroups;
 mod run;
+mod scheduling;
 mod state;
 mod terminal;
 mod users;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        scheduling::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
         exec::TESTS,
