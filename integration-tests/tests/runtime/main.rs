@@ -12,9 +12,11 @@ mod features;
 mod hook_failures;
 mod hook_limits;
 mod hooks;
+mod idmap;
 mod input;
 mod killsweep;
 mod lifecycle;
+mod mount_flags;
 mod mounts;
 mod namespaces;
 mod pause;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         rootless::TESTS,
         rootless_cgroups::TESTS,
         mounts::TESTS,
+        mount_flags::TESTS,
+        idmap::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,

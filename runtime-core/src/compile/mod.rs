@@ -11,6 +11,7 @@ mod exec;
 mod features;
 pub(crate) mod hooks;
 mod idmap;
+mod mount_ids;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -263,13 +264,14 @@ impl<'a> Chapters<'a> {
         rootfs::claim(request, plan);
         cgroup::make(request, &self.resources, plan)?;
         namespaces::open(request, plan);
+        self.mounts.make_id_maps(plan);
         let listener = process::listen(request, plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
         self.scheduling.begin(plan);
-        namespaces::enter(request, &self.mounts, &self.offsets, plan);
+        namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
         rootfs::attach(request, plan);

@@ -98,8 +98,30 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
         Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
-        Op::Init(InitOp::Bind { attributes, recursive_attributes, .. })
-            if errno == Errno::EPERM && attributes.clear | recursive_attributes.clear != 0 =>
+        Op::Init(InitOp::CopyMapped { .. }) if errno == Errno::EOPNOTSUPP => {
+            format!(
+                "{} cannot map the ids of this filesystem, or of one mounted in it (mount_setattr(2): ext4, xfs, fat since \
+                 Linux 5.12, btrfs 5.15, overlay 5.19, tmpfs 6.3)",
+                kernel()
+            )
+        }
+        Op::Init(InitOp::CopyMapped { .. }) if errno == Errno::EPERM => {
+            "Operation not permitted: it is idmapped already, or mounted by another user namespace than the caller's \
+             (mount_setattr(2))"
+                .to_owned()
+        }
+        Op::Init(InitOp::Mount { .. } | InitOp::Bind { .. }) if errno == Errno::EXDEV => {
+            "it leads into a procfs, which is the kernel's (CVE-2019-16884)".to_owned()
+        }
+        Op::Init(InitOp::CopyUp { .. }) if errno == Errno::ENAMETOOLONG => "it is too deep".to_owned(),
+        Op::Init(InitOp::Remount { .. }) if errno == Errno::EINVAL => {
+            "Invalid argument: nothing is mounted there, or its filesystem cannot be changed so".to_owned()
+        }
+        Op::Init(
+            InitOp::Remount { attributes, recursive_attributes, .. }
+            | InitOp::StageTree { attributes, recursive_attributes, .. }
+            | InitOp::Bind { attributes, recursive_attributes, .. },
+        ) if errno == Errno::EPERM && attributes.clear | recursive_attributes.clear != 0 =>
         {
             "the host's mount has a flag that is locked: only who mounted it may clear it (mount_namespaces(7))"
                 .to_owned()
@@ -123,6 +145,14 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         _ if errno == Errno::ETIMEDOUT => "it took too long".to_owned(),
         _ => errno.desc().to_owned(),
     }
+}
+
+/// The kernel by its name and version.
+fn kernel() -> String {
+    nix::sys::utsname::uname().map_or_else(
+        |_| "the kernel".to_owned(),
+        |name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
+    )
 }
 
 /// As Go and so runc writes it: engines compare with small letters.
