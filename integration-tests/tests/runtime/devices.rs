@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
+use integration_tests::runtime::Done;
 use integration_tests::scene::Scene;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ integration_tests::tests! {
     filter_without_rules_for_it_is_none [Need::Path("/dev/fuse")],
     filter_leaves_the_default_ones,
     refuses_an_unknown_access [Need::Planc],
+    says_why_there_is_no_filter [Need::Planc, Need::Works("strace -V")],
+    a_filter_that_allows_all_is_none [Need::Planc, Need::Works("strace -V")],
 }
 
 fn default_ones_have_their_numbers_and_modes(scene: &Scene) {
@@ -114,7 +117,7 @@ fn opens(scene: &Scene, rules: Value) -> String {
 }
 
 /// The image has the node, so that only the filter stands in the way.
-fn fuse(bundle: &Bundle) {
+pub(crate) fn fuse(bundle: &Bundle) {
     let mode = Mode::from_bits_truncate(0o666);
     mknod(&bundle.rootfs("/fuse"), SFlag::S_IFCHR, mode, makedev(10, 229)).unwrap();
     nix::sys::stat::fchmodat(
@@ -182,4 +185,31 @@ fn refuses_an_unknown_access(scene: &Scene) {
     bundle
         .set("/linux/resources/devices", json!([{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rx"}]));
     scene.refused(&bundle, "/linux/resources/devices/0");
+}
+
+/// Creates the bundle's container where bpf(2) fails with `errno`.
+fn create_without_bpf(scene: &Scene, bundle: &Bundle, errno: &str) -> (String, Done) {
+    let (id, inject) = (scene.id(), format!("inject=bpf:error={errno}"));
+    bundle.write();
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", &inject];
+    let done = scene.call_by(&strace, &["create", "--bundle", bundle.arg(), &id]).done();
+    (id, done)
+}
+
+/// SECURITY.md R-52: a container whose rules cannot be kept is not made.
+fn says_why_there_is_no_filter(scene: &Scene) {
+    for (errno, why) in [("EPERM", "CAP_BPF and CAP_NET_ADMIN"), ("ENOSYS", "CONFIG_CGROUP_BPF")] {
+        let (id, done) = create_without_bpf(scene, scene.bundle().sleep(), errno);
+        done.fails().says("attach a device filter").says("bpf(2)").says(why).says("/linux/resources/devices");
+        scene.rt(&["state", &id]).fails().says("does not exist");
+    }
+}
+
+/// What may use all devices can be made where there is no bpf(2).
+fn a_filter_that_allows_all_is_none(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/resources/devices", json!([{"allow": true, "access": "rwm"}]));
+    let (id, done) = create_without_bpf(scene, bundle.sleep(), "EPERM");
+    done.ok();
+    scene.rt(&["delete", "--force", &id]).ok();
 }

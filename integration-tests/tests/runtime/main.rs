@@ -3,6 +3,7 @@
 
 mod attached;
 mod capabilities;
+mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
@@ -26,6 +27,7 @@ mod rootless;
 mod rootless_cgroups;
 mod run;
 mod state;
+mod teardown;
 mod terminal;
 mod users;
 
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
+        cgroups::TESTS,
+        teardown::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,

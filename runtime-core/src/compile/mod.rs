@@ -242,6 +242,7 @@ impl LaunchPlan {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
         cgroup::make(request, plan)?;
+        cgroup::give(request, &mounts, plan);
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
         namespaces::spawn(request, plan);

@@ -1,11 +1,14 @@
 //! The container's cgroup: where it is (runtime-spec config-linux.md#cgroups-path), and its device filter.
 
+mod owner;
+
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
 
+pub(super) use self::owner::give;
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
 use super::{Invalid, Launch, Request, Rootless, device_filter};
@@ -119,13 +122,31 @@ fn asked(linux: &Linux) -> Option<&Path> {
 /// The names of a path. None may lead out of the hierarchy, or out of the parent.
 fn names<'a>(origin: &str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
     let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
-    if let Some(odd) = names.iter().find(|name| matches!(**name, "." | "..") || name.len() > 255) {
-        return Err(Invalid::new(origin, format!("the cgroup path {path:?} has the name {odd:?} in it")));
+    check_names(&names).map_err(|odd| Invalid::new(origin, format!("the cgroup path has the name {odd} in it")))?;
+    if path.len() >= PATH_MAX {
+        let why = format!("the cgroup path has {} bytes, the kernel takes fewer than {PATH_MAX}", path.len());
+        return Err(Invalid::new(origin, why));
     }
     if names.is_empty() && !origin.is_empty() {
         return Err(Invalid::new(origin, "the root cgroup cannot be a container's"));
     }
     Ok(names)
+}
+
+/// What the kernel takes of a path, with its NUL (limits.h).
+const PATH_MAX: usize = 4096;
+
+/// The first name that no cgroup can have, or that leads elsewhere, as it is shown.
+///
+/// A newline would make a second line of /proc/PID/cgroup, so the kernel has none either (EINVAL).
+pub(super) fn check_names(names: &[&str]) -> Result<(), String> {
+    let is_odd = |name: &&&str| matches!(**name, "." | "..") || name.len() > 255 || name.contains(['\n', '\0']);
+    names.iter().find(is_odd).map_or(Ok(()), |odd| Err(format!("{:?}", short(odd))))
+}
+
+/// As much of a name as fits into an error.
+fn short(name: &str) -> &str {
+    name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
 }
 
 /// The host makes the cgroup and attaches the device filter.
@@ -138,7 +159,10 @@ pub(super) fn make(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invali
     if request.facts.filters_devices() {
         let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
         let program = device_filter::compile(rules.unwrap_or_default())?;
-        plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });
+        // So a container that may do everything needs no bpf(2).
+        if !device_filter::allows_all(&program) {
+            plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });
+        }
     }
     Ok(())
 }
