@@ -55,6 +55,7 @@ mod process;
 pub mod spec;
 mod state;
 mod sys;
+mod update;
 
 pub use bundle::Bundle;
 pub use compile::{

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::runtime::Done;
-use integration_tests::scene::Scene;
+use integration_tests::scene::{Container, Scene};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ integration_tests::tests! {
     filter_without_rules_for_it_is_none [Need::Path("/dev/fuse")],
     filter_leaves_the_default_ones,
     refuses_an_unknown_access [Need::Planc],
+    filter_follows_an_update [Need::Planc, Need::Path("/dev/fuse")],
+    filter_comes_with_an_update [Need::Planc, Need::Path("/dev/fuse")],
     says_why_there_is_no_filter [Need::Planc, Need::Works("strace -V")],
     a_filter_that_allows_all_is_none [Need::Planc, Need::Works("strace -V")],
 }
@@ -191,7 +193,7 @@ fn refuses_an_unknown_access(scene: &Scene) {
 fn create_without_bpf(scene: &Scene, bundle: &Bundle, errno: &str) -> (String, Done) {
     let (id, inject) = (scene.id(), format!("inject=bpf:error={errno}"));
     bundle.write();
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", &inject];
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", &inject];
     let done = scene.call_by(&strace, &["create", "--bundle", bundle.arg(), &id]).done();
     (id, done)
 }
@@ -212,4 +214,61 @@ fn a_filter_that_allows_all_is_none(scene: &Scene) {
     let (id, done) = create_without_bpf(scene, bundle.sleep(), "EPERM");
     done.ok();
     scene.rt(&["delete", "--force", &id]).ok();
+}
+
+/// What happens to /fuse in a container that runs, as [`opens`]; each time anew.
+fn opens_now(container: &Container<'_>) -> String {
+    let script =
+        "(: < /fuse) 2>/dev/null && echo -n r; (: > /fuse) 2>/dev/null && echo -n w; (: < /dev/null) && echo .";
+    let done = container.exec(&[], &["sh", "-c", script]);
+    done.ok();
+    done.stdout.trim_end().trim_end_matches('.').to_owned()
+}
+
+/// A device that is allowed, or denied, is so before and after an update, and at once. (runc takes no devices there.)
+fn filter_follows_an_update(scene: &Scene) {
+    let rule =
+        |allow: bool, access: &str| json!({"allow": allow, "type": "c", "major": 10, "minor": 229, "access": access});
+    let deny = json!({"allow": false, "access": "rwm"});
+    let mut bundle = scene.bundle();
+    fuse(&bundle);
+    let container = scene.container(bundle.set("/linux/resources/devices", json!([deny])).sleep());
+    container.run_detached();
+    assert_eq!(opens_now(&container), "");
+    let path = scene.path("resources.json");
+    for (devices, opened) in [
+        (json!([deny, rule(true, "rw")]), "rw"),
+        (json!([deny, rule(true, "rwm"), rule(false, "w")]), "r"),
+        (json!([{"allow": true, "access": "rwm"}]), "rw"),
+        (json!([deny]), ""),
+    ] {
+        fs::write(&path, json!({"devices": devices}).to_string()).unwrap();
+        scene.rt(&["update", "-r", path.to_str().unwrap(), &container.id]).ok();
+        assert_eq!(opens_now(&container), opened, "{devices}");
+        // What says nothing of devices leaves them as they are; and so does what cannot be done.
+        fs::write(&path, json!({"memory": {}}).to_string()).unwrap();
+        scene.rt(&["update", "-r", path.to_str().unwrap(), &container.id]).ok();
+        fs::write(&path, json!({"devices": [{"allow": true}, {"allow": true, "type": "u"}]}).to_string()).unwrap();
+        scene
+            .rt(&["update", "-r", path.to_str().unwrap(), &container.id])
+            .fails()
+            .says("/linux/resources/devices/1/type");
+        assert_eq!(opens_now(&container), opened, "{devices}");
+    }
+    container.delete_force();
+}
+
+/// One that had no filter, since it was allowed all devices.
+fn filter_comes_with_an_update(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    fuse(&bundle);
+    bundle.set("/linux/resources/devices", json!([{"allow": true, "access": "rwm"}]));
+    let container = scene.container(bundle.sleep());
+    container.run_detached();
+    assert_eq!(opens_now(&container), "rw");
+    let update = scene.path("resources.json");
+    fs::write(&update, json!({"devices": [{"allow": false}]}).to_string()).unwrap();
+    scene.rt(&["update", "-r", update.to_str().unwrap(), &container.id]).ok();
+    assert_eq!(opens_now(&container), "");
+    container.delete_force();
 }

@@ -3,7 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod capabilities;
-mod cgroup;
+pub(crate) mod cgroup;
 mod check;
 pub(crate) mod device_filter;
 mod devices;
@@ -22,6 +22,7 @@ mod rootfs;
 mod sysctl;
 mod terminal;
 mod text;
+pub(crate) mod update;
 mod verify;
 
 use std::ffi::CString;
@@ -228,6 +229,7 @@ impl LaunchPlan {
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;
+        let resources = cgroup::Limits::read(request, plan)?;
         let covered = rootfs::Covered::read(request.linux)?;
         let sysctls = sysctl::Sysctls::read(request)?;
         let names = process::Names::read(spec, &request.spaces)?;
@@ -241,7 +243,7 @@ impl LaunchPlan {
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
-        cgroup::make(request, plan)?;
+        cgroup::make(request, &resources, plan)?;
         cgroup::give(request, &mounts, plan);
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
@@ -280,7 +282,7 @@ impl LaunchPlan {
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
         terminal.hand_over(plan);
-        process::record(listener, &told, plan);
+        process::record(listener, &resources, &told, plan);
 
         // Act two, run.
         process::await_start(listener, plan);

@@ -62,7 +62,9 @@ const AT_MOST_ONCE: [&str; 29] = [
 const ORDER: &[(&str, &[&str])] = &[
     // Before init is born the host has made what init will be in, and what outlives a crash is journalled.
     ("ClaimId", &["CheckRootfs", "CreateCgroup", "OpenNamespace", "ListenForStart", "SpawnInit"]),
-    ("CreateCgroup", &["FilterDevices", "OwnCgroup", "SpawnInit"]),
+    ("CreateCgroup", &["SetCgroup", "FilterDevices", "OwnCgroup", "SpawnInit"]),
+    // Nothing of the container's runs outside of its limits.
+    ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("FilterDevices", &["SpawnInit"]),
     // What the container may write to is complete by then, and it is its own before anything of the container's runs.
     ("FilterDevices", &["OwnCgroup"]),

@@ -9,6 +9,7 @@ use nix::sys::wait::WaitStatus;
 use super::hooks;
 use crate::compile::{LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, FailedStep};
+use crate::host::cgroup::not_filtered;
 use crate::wire::page::Recorder;
 use crate::wire::{HostOp, InitOp, Op};
 
@@ -109,7 +110,7 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              (mount_namespaces(7))"
                 .to_owned()
         }
-        Op::Host(HostOp::FilterDevices { .. }) => no_filter(errno),
+        Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
         Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {
             "Permission denied: the caller may not write cgroup.procs of the cgroup in which both it and the container's lie"
                 .to_owned()
@@ -124,21 +125,6 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         _ if errno == Errno::ETIMEDOUT => "it took too long".to_owned(),
         _ => errno.desc().to_owned(),
     }
-}
-
-/// Why a device filter cannot be attached: a container that may not use all devices is not made without one.
-fn no_filter(errno: Errno) -> String {
-    let why = match errno {
-        Errno::EPERM | Errno::EACCES => {
-            "it takes CAP_SYS_ADMIN in the host's user namespace, or CAP_BPF and CAP_NET_ADMIN, and no seccomp filter \
-             around the runtime that denies it"
-        }
-        Errno::ENOSYS => "the kernel needs CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, or a seccomp filter denies it",
-        Errno::EINVAL => "has the kernel CONFIG_CGROUP_BPF?",
-        Errno::EPROTO => "the kernel took it and does not list it",
-        _ => return format!("bpf(2): {}", errno.desc()),
-    };
-    format!("bpf(2): {}: {why}", errno.desc())
 }
 
 /// As Go and so runc writes it: engines compare with small letters.

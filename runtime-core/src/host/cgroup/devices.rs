@@ -50,6 +50,21 @@ impl Cgroup {
     }
 }
 
+/// Why a device filter cannot be attached: a container that may not use all devices is not made without one.
+pub(crate) fn not_filtered(errno: Errno) -> String {
+    let why = match errno {
+        Errno::EPERM | Errno::EACCES => {
+            "it takes CAP_SYS_ADMIN in the host's user namespace, or CAP_BPF and CAP_NET_ADMIN, and no seccomp filter \
+             around the runtime that denies it"
+        }
+        Errno::ENOSYS => "the kernel needs CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, or a seccomp filter denies it",
+        Errno::EINVAL => "has the kernel CONFIG_CGROUP_BPF?",
+        Errno::EPROTO => "the kernel took it and does not list it",
+        _ => return format!("bpf(2): {}", errno.desc()),
+    };
+    format!("bpf(2): {}: {why}", errno.desc())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
@@ -97,8 +112,8 @@ mod tests {
     #[test]
     fn one_takes_the_place_of_another_and_none_is_left() {
         let Some((made, cgroup)) = cgroup("devices_replaced") else { return };
-        let foreign = bpf::load_cgroup_device(&program(r#"[{"allow": true}]"#), kernel::TEST).unwrap();
-        bpf::attach_cgroup_device(cgroup.fd(), foreign.as_fd(), None).unwrap();
+        let other = bpf::load_cgroup_device(&program(r#"[{"allow": true}]"#), kernel::TEST).unwrap();
+        bpf::attach_cgroup_device(cgroup.fd(), other.as_fd(), None).unwrap();
         let [foreign] = ids(&cgroup)[..] else { panic!("{:?}", ids(&cgroup)) };
 
         let mut seen = Vec::new();
@@ -117,7 +132,7 @@ mod tests {
         cgroup.stop_filtering_devices().unwrap();
         assert_eq!(ids(&cgroup), [foreign]);
         assert!(is_gone_soon(last));
-        drop((cgroup, made));
+        drop((cgroup, made, other));
         assert!(is_gone_soon(foreign), "a program ends with its cgroup");
     }
 

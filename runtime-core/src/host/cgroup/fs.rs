@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -113,12 +114,12 @@ impl Cgroup {
         &self.dir
     }
 
-    pub(super) fn write(&self, name: &str, value: &[u8]) -> nix::Result<()> {
+    pub(crate) fn write(&self, name: &(impl NixPath + ?Sized), value: &[u8]) -> nix::Result<()> {
         let file = openat(&self.dir, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
         File::from(file).write_all(value).map_err(errno_of)
     }
 
-    pub(super) fn read(&self, name: &str) -> nix::Result<String> {
+    pub(crate) fn read(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {
         read_at(&self.dir, name)
     }
 }
@@ -187,7 +188,7 @@ fn process_of(thread: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
-fn read_at(dir: &OwnedFd, name: &str) -> nix::Result<String> {
+fn read_at(dir: &OwnedFd, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {
     let file = openat(dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
     let mut text = String::new();
     File::from(file).read_to_string(&mut text).map_err(errno_of)?;
