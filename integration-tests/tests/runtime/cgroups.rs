@@ -18,10 +18,10 @@ integration_tests::tests! {
     is_given_to_the_user_of_the_container [Need::Planc],
     is_given_without_a_user_namespace [Need::Planc],
     is_kept_where_the_container_cannot_write_to_it,
-    is_kept_where_it_was_there_before,
+    is_kept_where_it_was_there_before [Need::Planc],
     refuses_one_with_processes [Need::Planc],
     refuses_a_frozen_one,
-    stays_where_it_was_there_before,
+    stays_where_it_was_there_before [Need::Planc],
     its_filter_goes_with_the_container [Need::Planc, Need::Path("/dev/fuse")],
     missing_parents_come_and_go [Need::Planc],
     parents_in_use_stay,
@@ -137,6 +137,7 @@ impl Existing {
     }
 }
 
+/// Who made it says whose it is. (runc removes the cgroup itself, against runtime.md#delete.)
 fn is_kept_where_it_was_there_before(scene: &Scene) {
     let existing = Existing::new(scene);
     let mut bundle = scene.bundle();
@@ -173,7 +174,7 @@ fn refuses_a_frozen_one(scene: &Scene) {
     existing.remove();
 }
 
-/// runtime.md#delete: what the container's create did not make is not deleted.
+/// runtime.md#delete: what the container's create did not make is not deleted. (runc removes it, and all that is below.)
 fn stays_where_it_was_there_before(scene: &Scene) {
     let existing = Existing::new(scene);
     fs::create_dir(existing.0.join("other")).unwrap();

@@ -10,6 +10,8 @@ use integration_tests::scene::{Container, Scene};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 
+use crate::rootless;
+
 integration_tests::tests! {
     default_ones_have_their_numbers_and_modes,
     default_ones_work,
@@ -28,6 +30,7 @@ integration_tests::tests! {
     refuses_an_unknown_access [Need::Planc],
     filter_follows_an_update [Need::Planc, Need::Path("/dev/fuse")],
     filter_comes_with_an_update [Need::Planc, Need::Path("/dev/fuse")],
+    says_that_a_user_has_no_filter [Need::Planc],
     says_why_there_is_no_filter [Need::Planc, Need::Works("strace -V")],
     a_filter_that_allows_all_is_none [Need::Planc, Need::Works("strace -V")],
 }
@@ -187,6 +190,25 @@ fn refuses_an_unknown_access(scene: &Scene) {
     bundle
         .set("/linux/resources/devices", json!([{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rx"}]));
     scene.refused(&bundle, "/linux/resources/devices/0");
+}
+
+/// A user can attach none, and is told where it would have made a difference; not of what every engine asks for.
+fn says_that_a_user_has_no_filter(scene: &Scene) {
+    let user = rootless::by_user(scene);
+    let fuse = json!({"allow": true, "type": "c", "major": 10, "minor": 229});
+    for (rules, said) in [
+        (json!([{"allow": false, "access": "rwm"}]), ""),
+        (json!([{"allow": true}]), ""),
+        (json!([{"allow": false}, fuse]), "the caller can attach no device filter"),
+    ] {
+        let mut bundle = rootless::bundle(scene);
+        let done = user.container(bundle.set("/linux/resources/devices", rules)).run();
+        done.ok().says(said);
+        assert!(!said.is_empty() || done.stderr.is_empty(), "{done}");
+    }
+    let mut bundle = rootless::bundle(scene);
+    bundle.set("/linux/resources/devices", json!([{"allow": true, "type": "u"}]));
+    user.container(&bundle).run().fails().says("/linux/resources/devices/0/type");
 }
 
 /// Creates the bundle's container where bpf(2) fails with `errno`.

