@@ -26,7 +26,7 @@ integration_tests::tests! {
     of_a_stopped_container,
     of_many_cgroups_of_its_own,
     of_deep_cgroups_of_its_own [Need::Planc],
-    of_a_threaded_cgroup [Need::Planc],
+    of_threaded_cgroups_of_its_own [Need::Planc],
     while_processes_enter [Need::Planc],
     names_what_does_not_end [Need::Planc, Need::Path("/dev/fuse")],
     of_a_create_that_was_killed_while_frozen [Need::Planc],
@@ -167,8 +167,8 @@ fn of_deep_cgroups_of_its_own(scene: &Scene) {
     assert!(begin.elapsed() < LIMIT && !dir.exists());
 }
 
-/// A threaded cgroup refuses cgroup.kill, and to say which processes it has (cgroups(7), "Thread mode").
-fn of_a_threaded_cgroup(scene: &Scene) {
+/// A threaded cgroup does not say which processes it has (cgroups(7), "Thread mode").
+fn of_threaded_cgroups_of_its_own(scene: &Scene) {
     let count = |container: &Container<'_>| {
         let listed = scene.rt(&["ps", "--format", "json", &container.id]);
         listed.ok().json().as_array().unwrap().len()
@@ -182,19 +182,10 @@ fn of_a_threaded_cgroup(scene: &Scene) {
     assert_eq!(count(&container), 9);
     assert_eq!(container.status(), "running");
     scene.rt(&["kill", "--all", &container.id, "CONT"]).ok();
+    fs::write(dir.join("cgroup.freeze"), "1").unwrap();
     let begin = Instant::now();
     container.delete_force();
     assert!(begin.elapsed() < LIMIT && !dir.exists());
-
-    // Its own one can be made so only below the root of the hierarchy, where both kinds may be.
-    if Lane::current() == Lane::Uml {
-        let container = scene.container(scene.bundle().sh(SOME));
-        container.run_detached();
-        let dir = dir_of(&container);
-        fs::write(dir.join("cgroup.type"), "threaded").unwrap();
-        assert_eq!(count(&container), 9);
-        ends_in_time(&container, "a threaded one");
-    }
 }
 
 /// Processes that enter the cgroup, and make cgroups in it, for as long as that can be: what was empty is not any more.
@@ -293,8 +284,9 @@ fn five_hundred_times_by_eight(scene: &Scene) {
 /// 500 containers made, some of them started, and deleted, by eight at a time. (runc 1.1 leaves what it killed to die: its
 /// cgroups are the oracle's matter.)
 fn five_hundred(scene: &Scene, globals: &[&str]) {
-    const TIMES: usize = 500;
     const WORKERS: usize = 8;
+    // User Mode Linux has one processor, and takes most of a second for each.
+    let times = if Lane::current() == Lane::Native { 500 } else { 60 };
     let next = std::sync::atomic::AtomicUsize::new(0);
     let begin = Instant::now();
     thread::scope(|threads| {
@@ -304,7 +296,7 @@ fn five_hundred(scene: &Scene, globals: &[&str]) {
                 bundle.sh("sleep 1000 & sleep 1000").write();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= TIMES {
+                    if number >= times {
                         break;
                     }
                     let id = scene.id();
@@ -318,7 +310,7 @@ fn five_hundred(scene: &Scene, globals: &[&str]) {
             });
         }
     });
-    println!("500 cycles by 8: {} ms", begin.elapsed().as_millis());
+    println!("{times} cycles by 8: {} ms", begin.elapsed().as_millis());
     let left = fs::read_dir(scene.root()).map_or(0, Iterator::count);
     assert_eq!(left, 0, "state directories are left");
     if scene.runtime.kind == Kind::Planc {

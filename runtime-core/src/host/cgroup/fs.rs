@@ -68,9 +68,6 @@ impl Cgroup {
             pids.extend(own_processes(dir)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        // The domain of a threaded cgroup has the processes whose threads are there.
-        pids.sort_unstable();
-        pids.dedup();
         Ok(pids)
     }
 
@@ -170,22 +167,13 @@ fn for_each(top: &OwnedFd, mut visit: impl FnMut(&OwnedFd) -> nix::Result<Contro
 }
 
 /// The pids of the processes in a cgroup, without those below it.
-pub(super) fn own_processes(dir: &OwnedFd) -> nix::Result<Vec<u32>> {
+fn own_processes(dir: &OwnedFd) -> nix::Result<Vec<u32>> {
     match read_at(dir, "cgroup.procs") {
-        // A threaded one has threads only (cgroups(7), "Thread mode").
-        Err(Errno::EOPNOTSUPP) => Ok(numbers(&read_at(dir, "cgroup.threads")?).filter_map(process_of).collect()),
-        pids => Ok(numbers(&pids?).collect()),
+        // A threaded one has threads only; their processes are in its domain, which is above it and the container's as well
+        // (cgroups(7), "Thread mode").
+        Err(Errno::EOPNOTSUPP) => Ok(Vec::new()),
+        pids => Ok(pids?.lines().filter_map(|line| line.parse().ok()).collect()),
     }
-}
-
-fn numbers(lines: &str) -> impl Iterator<Item = u32> {
-    lines.lines().filter_map(|line| line.parse().ok())
-}
-
-/// The process that a thread is of; `None` where it is gone.
-fn process_of(thread: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
 fn read_at(dir: &OwnedFd, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {

@@ -1,7 +1,7 @@
 //! A cgroup's end: all that is in it is killed, all that is below it removed, and then it itself.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,9 +12,8 @@ use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::Cgroup;
-use super::fs::{DIRECTORY, children, own_processes};
+use super::fs::{DIRECTORY, children};
 use crate::sys::page::errno_of;
-use crate::sys::process::{pidfd_open, pidfd_send_signal};
 
 /// How long what was killed has to end before it is killed again: something may have entered meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -22,11 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 impl Cgroup {
     /// Kills every process in it and below it at once, whatever they fork meanwhile; also the stopped and the frozen ones.
     pub(crate) fn kill(&self) -> nix::Result<()> {
-        match self.write("cgroup.kill", b"1") {
-            // A container may have made its own cgroup a threaded one, which cannot be killed as a whole.
-            Err(Errno::EOPNOTSUPP) => own_processes(self.dir())?.into_iter().try_for_each(kill_process),
-            killed => killed,
-        }
+        self.write("cgroup.kill", b"1")
     }
 
     /// Kills every process in it and below it until none is left; ETIMEDOUT at the deadline.
@@ -114,12 +109,5 @@ fn rmdir(dir: &OwnedFd, name: &(impl nix::NixPath + ?Sized)) -> nix::Result<()> 
     match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
         Err(Errno::ENOENT) => Ok(()),
         removed => removed,
-    }
-}
-
-fn kill_process(pid: u32) -> nix::Result<()> {
-    match pidfd_open(pid).and_then(|process| pidfd_send_signal(process.as_fd(), libc::SIGKILL)) {
-        Err(Errno::ESRCH) => Ok(()),
-        sent => sent,
     }
 }
