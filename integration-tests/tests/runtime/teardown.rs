@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use integration_tests::fuse::Hanging;
-use integration_tests::harness::Need;
+use integration_tests::harness::{self, Need};
 use integration_tests::lane::Lane;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
@@ -44,7 +44,7 @@ fn ends_in_time(container: &Container<'_>, what: &str) {
     let begin = Instant::now();
     container.delete_force();
     let took = begin.elapsed();
-    println!("{what}: deleted in {} ms", took.as_millis());
+    harness::say(format_args!("{what}: deleted in {} ms", took.as_millis()));
     assert!(took < LIMIT, "{what}: {took:?}");
     assert!(!dir.exists(), "{} is left", dir.display());
     container.assert_gone();
@@ -163,7 +163,7 @@ fn of_deep_cgroups_of_its_own(scene: &Scene) {
     assert_eq!(listed.ok().json(), json!([container.pid()]));
     let begin = Instant::now();
     limited.rt(&["delete", "--force", &container.id]).ok();
-    println!("1200 cgroups deep: deleted in {} ms", begin.elapsed().as_millis());
+    harness::say(format_args!("1200 cgroups deep: deleted in {} ms", begin.elapsed().as_millis()));
     assert!(begin.elapsed() < LIMIT && !dir.exists());
 }
 
@@ -231,7 +231,7 @@ fn names_what_does_not_end(scene: &Scene) {
     let done = scene.rt(&["delete", "--force", &container.id]);
     let took = begin.elapsed();
     done.fails().says("still running").says("(state D").says("stat").says("delete it again");
-    println!("what does not end: told after {} ms: {}", took.as_millis(), done.stderr.trim());
+    harness::say(format_args!("what does not end: told after {} ms: {}", took.as_millis(), done.stderr.trim()));
     assert!(took < LIMIT, "{took:?}");
     assert_eq!(container.status(), "running", "it is not stopped while its init is alive (SECURITY.md I7)");
     assert!(dir.exists());
@@ -264,7 +264,7 @@ fn of_a_create_that_was_killed_while_frozen(scene: &Scene) {
     container.delete_force();
     // The hook is not in the container's cgroup.
     fs::write(stop, "").unwrap();
-    println!("a create killed while frozen: deleted in {} ms", begin.elapsed().as_millis());
+    harness::say(format_args!("a create killed while frozen: deleted in {} ms", begin.elapsed().as_millis()));
     assert!(begin.elapsed() < LIMIT && !dir.exists());
     container.assert_gone();
 }
@@ -302,7 +302,7 @@ fn five_hundred(scene: &Scene, globals: &[&str]) {
                     let id = scene.id();
                     let rt = |args: &[&str]| drop(scene.rt(&[globals, args].concat()).ok().to_owned());
                     rt(&["create", "--bundle", bundle.arg(), &id]);
-                    if number % 4 == 0 {
+                    if number.is_multiple_of(4) {
                         rt(&["start", &id]);
                     }
                     rt(&["delete", "--force", &id]);
@@ -310,7 +310,7 @@ fn five_hundred(scene: &Scene, globals: &[&str]) {
             });
         }
     });
-    println!("{times} cycles by 8: {} ms", begin.elapsed().as_millis());
+    harness::say(format_args!("{times} cycles by 8: {} ms", begin.elapsed().as_millis()));
     let left = fs::read_dir(scene.root()).map_or(0, Iterator::count);
     assert_eq!(left, 0, "state directories are left");
     if scene.runtime.kind == Kind::Planc {

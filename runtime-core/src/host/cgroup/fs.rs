@@ -51,6 +51,11 @@ impl Cgroup {
         Ok(home)
     }
 
+    /// The pids of the processes in it, without those below it.
+    pub(super) fn own_processes(&self) -> nix::Result<Vec<u32>> {
+        own_processes(&self.dir)
+    }
+
     /// The directory, for clone3 and bpf(2).
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
