@@ -111,6 +111,10 @@ fn in_the_way(cgroup: &Cgroup, path: &Path, errno: Errno) -> Error {
     let what = format!("cannot remove the cgroup {}", path.display());
     match (errno, cgroup.processes()) {
         (Errno::ETIMEDOUT | Errno::EBUSY, Ok(pids)) if !pids.is_empty() => unended(&what, pids),
+        (Errno::ETIMEDOUT, Ok(_)) => {
+            let why = format!("not all of those below it in {} s", END_LIMIT.as_secs());
+            Error::new(ErrorKind::Host, format!("{what}: {why}; the container is kept, delete it again"))
+        }
         (errno, _) => Error::new(ErrorKind::Host, format!("{what}: {}", errno.desc())),
     }
 }

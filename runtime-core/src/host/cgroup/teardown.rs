@@ -44,7 +44,7 @@ impl Cgroup {
         let mut pause = Duration::from_micros(250);
         loop {
             self.kill_until_empty(deadline)?;
-            match remove_below(self.dir()).and_then(|()| self.remove(path)) {
+            match remove_below(self.dir(), deadline).and_then(|()| self.remove(path)) {
                 // Somebody has entered it since, or has made or removed a cgroup in it.
                 Err(Errno::EBUSY | Errno::ENOTEMPTY | Errno::ENOENT | Errno::ENODEV) if Instant::now() < deadline => {
                     sleep(pause);
@@ -68,13 +68,15 @@ impl Cgroup {
 }
 
 /// Removes every cgroup below one, the deepest first. However deep they lie, two descriptors are open: the way back is
-/// `..`, which cgroups never change.
-fn remove_below(top: &OwnedFd) -> nix::Result<()> {
+/// `..`, which cgroups never change. ETIMEDOUT at the deadline: what is removed by then is.
+fn remove_below(top: &OwnedFd, deadline: Instant) -> nix::Result<()> {
     let mut dir = top.try_clone().map_err(errno_of)?;
     let mut left = children(&dir)?;
     let mut above: Vec<(CString, Vec<CString>)> = Vec::new();
     loop {
-        if let Some(name) = left.pop() {
+        if Instant::now() >= deadline {
+            return Err(Errno::ETIMEDOUT);
+        } else if let Some(name) = left.pop() {
             // Most have none below them.
             match rmdir(&dir, name.as_c_str()) {
                 Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
