@@ -6,6 +6,7 @@ mod capabilities;
 mod descriptors;
 mod devices;
 mod doctor;
+mod events;
 mod exec;
 mod exec_security;
 mod features;
@@ -17,6 +18,7 @@ mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod oom;
 mod pause;
 mod planc;
 mod process;
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         state::TESTS,
         ps::TESTS,
         pause::TESTS,
+        events::TESTS,
+        oom::TESTS,
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,

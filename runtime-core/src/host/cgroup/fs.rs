@@ -51,10 +51,20 @@ impl Cgroup {
         openat2(&self.dir, path, how).map(|dir| Self { dir })
     }
 
+    /// What this one is in: a cgroup, or where its hierarchy is mounted.
+    pub(super) fn open_above(&self) -> nix::Result<Self> {
+        openat(&self.dir, "..", DIRECTORY, Mode::empty()).map(|dir| Self { dir })
+    }
+
+    /// The same cgroup, by another descriptor.
+    pub(super) fn try_clone(&self) -> nix::Result<Self> {
+        self.dir.try_clone().map(|dir| Self { dir }).map_err(errno_of)
+    }
+
     /// This cgroup, or the one below it, that a process is in.
     pub(crate) fn home_of(&self, pid: u32) -> nix::Result<Option<Self>> {
         if self.own_processes()?.contains(&pid) {
-            return self.dir.try_clone().map(|dir| Some(Self { dir })).map_err(errno_of);
+            return self.try_clone().map(Some);
         }
         for name in children(&self.dir)? {
             let child = match openat(&self.dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
@@ -93,12 +103,6 @@ impl Cgroup {
     /// Whether a process is in it or below it; a zombie is none.
     pub(crate) fn is_populated(&self) -> nix::Result<bool> {
         Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
-    }
-
-    /// How many of its processes the kernel killed for want of memory; 0 where it has no memory controller.
-    pub(crate) fn oom_kills(&self) -> u64 {
-        let events = self.read("memory.events").unwrap_or_default();
-        events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
     }
 
     /// Kills every process in it and below it at once, whatever they fork meanwhile.
@@ -150,6 +154,27 @@ impl Cgroup {
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).map_err(errno_of)?;
         Ok(text)
+    }
+}
+
+impl Cgroup {
+    /// Reads a file into `buffer`, which grows where it must: how long it is. The kernel hands out such a file in one piece,
+    /// so that a read which leaves room has all of it.
+    pub(super) fn read_into(&self, name: &str, buffer: &mut Vec<u8>) -> nix::Result<usize> {
+        let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let mut length = 0;
+        loop {
+            match nix::unistd::read(&file, &mut buffer[length..]) {
+                Ok(0) => return Ok(length),
+                Ok(count) => length += count,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            if length < buffer.len() {
+                return Ok(length);
+            }
+            buffer.resize(2 * length, 0);
+        }
     }
 }
 
