@@ -17,8 +17,10 @@ use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
 use integration_tests::runtime::{Kind, Running};
 use integration_tests::scene::{Container, Scene};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runtime_core::{ErrorKind, Event, Id, Level, Runtime, Shortage, Watch};
 use serde_json::{Value, json};
 
 /// A hierarchy on which memory is accounted for.
@@ -44,6 +46,8 @@ integration_tests::tests! {
     tells_the_kill_of_init_before_the_end [MEMORY, Need::Planc],
     tells_every_watcher [MEMORY],
     knows_whose_memory_ran_out [MEMORY, Need::Planc],
+    a_meter_outlives_its_cgroup [Need::Planc],
+    a_watch_in_another_loop [MEMORY, Need::Planc],
 }
 
 /// The cgroup of a container.
@@ -509,4 +513,49 @@ fn knows_whose_memory_ran_out(scene: &Scene) {
         container.delete();
         parent.limit("max");
     }
+}
+
+/// The crate, as a shim uses it.
+fn loaded(scene: &Scene, container: &Container<'_>) -> runtime_core::Container {
+    Runtime::new(scene.root()).load(&Id::new(&container.id).unwrap()).unwrap()
+}
+
+fn a_meter_outlives_its_cgroup(scene: &Scene) {
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    let meter = loaded(scene, &container).meter().unwrap();
+    let before = meter.read().unwrap();
+    assert!(before.cpu.usage <= meter.read().unwrap().cpu.usage);
+    container.delete_force();
+    // Another one of the same name is another one.
+    let next = cgroup_root().join(&container.id);
+    fs::create_dir(&next).unwrap();
+    let gone = meter.read().unwrap_err();
+    fs::remove_dir(next).unwrap();
+    assert_eq!((gone.kind(), gone.message()), (ErrorKind::NotFound, "cgroup does not exist"));
+}
+
+fn a_watch_in_another_loop(scene: &Scene) {
+    let (container, go) = hungry(scene, "16777216");
+    let mut watch = loaded(scene, &container).watch().unwrap();
+    let wait = |watch: &Watch| {
+        let memory = watch.memory().map(|events| PollFd::new(events, PollFlags::POLLPRI));
+        let mut fds: Vec<_> = memory.into_iter().chain([PollFd::new(watch.init(), PollFlags::POLLIN)]).collect();
+        let soon = PollTimeout::try_from(scene.soon()).unwrap();
+        assert!(poll(&mut fds, soon).unwrap() > 0, "nothing happened");
+    };
+    assert_eq!(watch.next(Some(Duration::ZERO)).unwrap(), None);
+    fs::write(go, "").unwrap();
+    let mut kills = Vec::new();
+    loop {
+        wait(&watch);
+        match watch.next(Some(Duration::ZERO)).unwrap() {
+            None => {}
+            Some(Event::Ended) => break,
+            Some(Event::OutOfMemory { kills: count, shortage }) => kills.push((count, shortage)),
+        }
+    }
+    assert_eq!(kills, [(1, Shortage { level: Level::Own, limit: Some(16_777_216) })]);
+    assert_eq!(watch.next(None).unwrap(), Some(Event::Ended));
+    container.delete();
 }

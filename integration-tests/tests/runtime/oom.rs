@@ -37,9 +37,10 @@ fn limits() -> impl Iterator<Item = u64> {
     [1, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 256].into_iter().map(|pages| pages * page())
 }
 
-/// A page or two are too little for the kernel's own part of it, which is refused and not killed.
+/// Some pages are too little for the kernel's own part of it, and for the process before its execve: for those nobody is
+/// killed.
 fn is_refused(done: &Done) -> bool {
-    done.stderr.contains("Out of memory (memory limit too low?) (step ") && done.stderr.contains("on the host")
+    done.stderr.contains("Out of memory (memory limit too low?)") && done.stderr.contains("on the host")
 }
 
 /// Whatever the limit: it goes, or it is said why not, with the limit, and nothing is left. (runc's own needs some MiB, and

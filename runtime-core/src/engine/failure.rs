@@ -39,6 +39,9 @@ pub(super) enum End {
     Unseen,
 }
 
+/// What the kernel refuses, since nobody can be killed for it.
+pub(super) const NO_MEMORY: &str = "Out of memory (memory limit too low?)";
+
 /// What the kernel killed, in words that engines look for, and why.
 pub(super) fn out_of_memory(who: &str, shortage: &Shortage) -> String {
     format!("{who} was OOM-killed (memory limit too low?); {shortage}")
@@ -125,10 +128,8 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              (mount_namespaces(7))"
                 .to_owned()
         }
-        // What the kernel needs for them is charged to the cgroup; nobody is killed for it.
-        Op::Host(HostOp::CreateCgroup { .. } | HostOp::SpawnInit { .. }) if errno == Errno::ENOMEM => {
-            "Out of memory (memory limit too low?)".to_owned()
-        }
+        // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
+        Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),
         Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {
             "Permission denied: the caller may not write cgroup.procs of the cgroup in which both it and the container's lie"
                 .to_owned()

@@ -4,14 +4,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::failure;
 use super::walk::Walk;
-use crate::error::Result;
+use crate::compile::Step;
+use crate::error::{Error, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::wait_for_end;
 use crate::host::record::Record;
 use crate::host::state::{START, StateDir};
 use crate::sys::process::ended;
+use crate::watch::Level;
 
 const INIT: &str = "container init";
 /// How long a process may take from the end of its descriptors to its own.
@@ -74,6 +78,17 @@ impl Walk<'_> {
     pub(super) fn out_of_memory(&self) -> Option<String> {
         let who = if self.joined.is_none() { INIT } else { "the process" };
         reason(self.cgroup.as_ref(), self.kills, who)
+    }
+
+    /// The error of a process that could not be born. Until its execve it shares the memory of this process, and is none
+    /// that the kernel kills: it refuses then, by E2BIG where the first page of its arguments is more than there is.
+    pub(super) fn unborn(&self, step: &Step<'_>, errno: Errno) -> Error {
+        if !matches!(errno, Errno::ENOMEM | Errno::E2BIG) {
+            return failure::refused(self.plan, step, errno);
+        }
+        let shortage = self.cgroup.as_ref().map(Cgroup::shortage).filter(|shortage| shortage.level != Level::Host);
+        let whose = shortage.map(|shortage| format!("; {shortage}")).unwrap_or_default();
+        failure::failed(self.plan, step, &format!("{}{whose}", failure::NO_MEMORY))
     }
 
     /// Its end closes the turn socket as its execve does: what was killed meanwhile did not become the program, or is none
