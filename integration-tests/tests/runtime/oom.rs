@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -62,8 +62,8 @@ impl Line {
     }
 
     /// Lets them in, and one more.
-    fn move_on(&self) {
-        (0..=self.waiting.len()).for_each(|_| drop(self.listener.accept().unwrap()));
+    fn move_on(&self) -> Vec<UnixStream> {
+        (0..=self.waiting.len()).map(|_| self.listener.accept().unwrap().0).collect()
     }
 }
 
@@ -80,7 +80,6 @@ fn starved(scene: &Scene, parent: &Parent, limited: &Path, launch: impl FnOnce(&
     let line = Line::new(scene.path(&format!("line-{}", scene.id())));
     let running = launch(&["--pidfd-socket", line.path.to_str().unwrap()]).spawn();
     let child = parent.0.join("child");
-    let child = parent.0.join("child");
     let sleeping = || init_in(&child).filter(|pid| process::stat(*pid).is_some_and(|stat| stat.state == 'S'));
     // One that joins is born twice.
     scene.wait_until("init has done what it can", || {
@@ -91,7 +90,7 @@ fn starved(scene: &Scene, parent: &Parent, limited: &Path, launch: impl FnOnce(&
     let pid = init_in(&child).unwrap();
     fs::write(limited.join("memory.max"), "4096").unwrap();
     scene.wait_until("init is killed", || !process::runs(pid));
-    line.move_on();
+    let _let_in = line.move_on();
     let done = running.wait();
     fs::write(limited.join("memory.max"), "max").unwrap_or_default();
     done
