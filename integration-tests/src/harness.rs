@@ -220,6 +220,7 @@ fn play(test: &Test, runtime: &Runtime) -> Result<(), Failure> {
     outcome
 }
 
-fn say(line: fmt::Arguments<'_>) {
+/// Prints a line among the verdicts: a figure that a test found.
+pub fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -56,6 +56,7 @@ pub mod spec;
 mod state;
 mod statistics;
 mod sys;
+mod update;
 mod watch;
 
 pub use bundle::Bundle;

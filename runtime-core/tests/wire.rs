@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use proptest::prelude::*;
 use runtime_core::wire::{
-    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place,
-    Propagation, Slot, Spaces, Steps, Target, Text, Tree, WindowSize,
+    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Missing, Ns, Op, Param, Place,
+    Propagation, SchedulerAttributes, Slot, Spaces, Steps, Target, Text, Tree, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -72,7 +72,10 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
     vec![
         HostOp::ClaimId { path: text },
         HostOp::CheckRootfs { path: text },
-        HostOp::CreateCgroup { root: text, path: other },
+        HostOp::CreateCgroup { root: text, path: other, controllers: text },
+        HostOp::SetCgroup { file: text, value: other.bytes(), missing: Missing::Fail },
+        HostOp::SetCgroup { file: text, value: &[], missing: Missing::Skip },
+        HostOp::SetCgroup { file: text, value: &[], missing: Missing::Instead(other, text.bytes()) },
         HostOp::FilterDevices { program: &v.bytes },
         HostOp::OpenNamespace { ns: Ns::ALL[v.ns], path: text, slot },
         HostOp::ListenForStart { slot },
@@ -212,8 +215,32 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
 }
 
 /// Every op, filled with these values.
+fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
+    let number = v.numbers[0];
+    vec![
+        InitOp::ResetAffinity {},
+        InitOp::TryAffinity { cpus: &v.bytes },
+        InitOp::SetAffinity { cpus: &v.bytes },
+        InitOp::SetScheduler {
+            attributes: SchedulerAttributes {
+                policy: number,
+                flags: v.wide,
+                nice: v.signed,
+                priority: !number,
+                runtime: !v.wide,
+                deadline: v.wide / 3,
+                period: 1,
+            },
+        },
+        InitOp::SetIoPriority { value: v.slot },
+        InitOp::SetPersonality { persona: number },
+        InitOp::SetMemoryPolicy { mode: number, nodes: &v.bytes },
+        InitOp::SetTimeOffsets { lines: &v.bytes },
+    ]
+}
+
 fn every<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<Op<'a>> {
-    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).map(Op::Init);
+    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).chain(scheduling_ops(v)).map(Op::Init);
     host_ops(v, s).into_iter().map(Op::Host).chain(init).collect()
 }
 
@@ -250,6 +277,8 @@ fn no_op_is_left_out() {
     let defined = source.lines().filter(is_op);
     let mut defined: Vec<_> = defined.map(|line| line.trim_start().split(' ').nth(1).unwrap()).collect();
     names.sort_unstable();
+    // Some are there in several shapes.
+    names.dedup();
     defined.sort_unstable();
     assert_eq!(names, defined);
 }

@@ -23,10 +23,12 @@ mod pause;
 mod planc;
 mod process;
 mod ps;
+mod resources;
 mod rootfs;
 mod rootless;
 mod rootless_cgroups;
 mod run;
+mod scheduling;
 mod state;
 mod terminal;
 mod users;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         run::TESTS,
         state::TESTS,
         ps::TESTS,
+        resources::TESTS,
         pause::TESTS,
         events::TESTS,
         oom::TESTS,
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        scheduling::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
         exec::TESTS,

@@ -135,6 +135,12 @@ fn create_tells_what_the_kernel_refused(scene: &Scene) {
     parent.limit("max");
     container.create();
     container.delete();
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/resources/memory", json!({"limit": 4096}));
+    let container = scene.container(&bundle);
+    let done = container.try_create(&[]);
+    done.exits(1).says("Out of memory (memory limit too low?); memory.max is 4096");
+    container.assert_gone();
 }
 
 fn start_says_so_of_an_init_killed_before(scene: &Scene) {

@@ -7,7 +7,7 @@ use oci_spec::runtime::{
     NetDevices, Seccomp, Selinux,
 };
 
-use super::{capabilities, mount_options};
+use super::{capabilities, mount_options, scheduling};
 use crate::spec;
 use crate::wire::{HookKind, Ns};
 
@@ -33,7 +33,7 @@ pub fn features() -> Features {
 fn linux() -> LinuxFeature {
     let mut cgroup = Cgroup::default();
     cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(false)).set_systemd_user(Some(false));
-    cgroup.set_rdma(Some(false));
+    cgroup.set_rdma(Some(true));
     let mut seccomp = Seccomp::default();
     seccomp.set_enabled(Some(false));
     let mut apparmor = Apparmor::default();
@@ -43,7 +43,9 @@ fn linux() -> LinuxFeature {
     let mut rdt = IntelRdt::default();
     rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
     let mut policy = MemoryPolicy::default();
-    policy.set_modes(Some(Vec::new())).set_flags(Some(Vec::new()));
+    policy
+        .set_modes(Some(scheduling::MODES.map(|(_, name, ..)| name.to_owned()).to_vec()))
+        .set_flags(Some(scheduling::FLAGS.map(|(_, name, _)| name.to_owned()).to_vec()));
     let mut idmap = IDMap::default();
     idmap.set_enabled(Some(false));
     let mut mounts = MountExtensions::default();

@@ -1,4 +1,13 @@
-//! The container's cgroup: where it is (runtime-spec config-linux.md#cgroups-path), and its device filter.
+//! The container's cgroup: where it is (runtime-spec config-linux.md#cgroups-path), what is limited by it, and its device
+//! filter.
+
+pub(crate) mod cpu;
+mod io;
+mod memory;
+mod others;
+pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -6,6 +15,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
 
+use self::settings::Setting;
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
 use super::{Invalid, Launch, Request, Rootless, device_filter};
@@ -128,12 +138,45 @@ fn names<'a>(origin: &str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
     Ok(names)
 }
 
-/// The host makes the cgroup and attaches the device filter.
-pub(super) fn make(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+/// What is limited by the container's cgroup.
+#[derive(Debug, Default)]
+pub(super) struct Limits(Vec<Setting>);
+
+impl Limits {
+    /// What `linux.resources` asks for; nothing where the container has no cgroup, and so nothing was asked.
+    pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
+        let (Some(resources), Some(_)) = (request.linux.resources(), &request.cgroup) else {
+            return Ok(Self::default());
+        };
+        let mut warnings = Vec::new();
+        let settings = settings::compile(resources, request.host_cgroups, &mut warnings)?;
+        warnings.into_iter().for_each(|warning| plan.warn(warning));
+        Ok(Self(settings))
+    }
+
+    /// What holds from before init is born.
+    fn set(&self, plan: &mut Draft) {
+        self.0.iter().filter(|setting| !setting.is_late()).for_each(|setting| setting.perform(plan));
+    }
+
+    /// What holds once nothing more is born before the program.
+    pub(super) fn set_late(&self, plan: &mut Draft) {
+        self.0.iter().filter(|setting| setting.is_late()).for_each(|setting| setting.perform(plan));
+    }
+}
+
+/// The host makes the cgroup, limits it, and attaches the device filter.
+pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> Result<(), Invalid> {
     let Some(path) = &request.cgroup else { return Ok(()) };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
+    let controllers = text("", request.host_cgroups.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
-    plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path) });
+    plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path), controllers: Text(&controllers) });
+    limits.set(plan);
+    filter_devices(request, plan)
+}
+
+fn filter_devices(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
     // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
     if request.facts.filters_devices() {
         let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
