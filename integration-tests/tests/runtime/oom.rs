@@ -106,7 +106,7 @@ fn run_says_so(scene: &Scene) {
 }
 
 fn launch_says_so(scene: &Scene, command: &str) {
-    let parent = Parent::new(scene, "+memory");
+    let parent = Parent::new(scene);
     let child = parent.0.join("child");
     let bundle = below(scene, &parent);
     let above = format!("memory.max of {} is 4096", parent.0.display());
@@ -125,7 +125,7 @@ fn launch_says_so(scene: &Scene, command: &str) {
 /// A page is too little for the kernel's own part of it, and three for the process before its execve: for those nobody is
 /// killed. (More are not tried here: User Mode Linux panics where execve itself runs out of memory.)
 fn create_tells_what_the_kernel_refused(scene: &Scene) {
-    let parent = Parent::new(scene, "+memory");
+    let parent = Parent::new(scene);
     let bundle = below(scene, &parent);
     parent.limit(4096);
     let container = scene.container(&bundle);
@@ -144,7 +144,7 @@ fn create_tells_what_the_kernel_refused(scene: &Scene) {
 }
 
 fn start_says_so_of_an_init_killed_before(scene: &Scene) {
-    let parent = Parent::new(scene, "+memory");
+    let parent = Parent::new(scene);
     let container = scene.container(below(scene, &parent).sleep());
     container.create();
     let pid = container.pid();
@@ -168,7 +168,7 @@ fn start_says_so_of_an_init_killed_before(scene: &Scene) {
 
 /// Init waits for a hook of the container when it is killed.
 fn start_says_so(scene: &Scene) {
-    let parent = Parent::new(scene, "+memory");
+    let parent = Parent::new(scene);
     let child = parent.0.join("child");
     let mut bundle = below(scene, &parent);
     bundle.sleep().set("/hooks", json!({"startContainer": [{"path": "/bin/sleep", "args": ["sleep", "1000"]}]}));
@@ -195,7 +195,7 @@ fn spared(pid: u32) {
 }
 
 fn exec_says_so(scene: &Scene) {
-    let parent = Parent::new(scene, "+memory");
+    let parent = Parent::new(scene);
     let child = parent.0.join("child");
     let container = scene.container(below(scene, &parent).sleep());
     container.run_detached();
@@ -212,7 +212,7 @@ fn exec_says_so(scene: &Scene) {
 
 /// What was killed in the container before has nothing to do with a process that fails for another reason.
 fn no_kill_is_taken_for_another(scene: &Scene) {
-    let parent = Parent::new(scene, "+memory");
+    let parent = Parent::new(scene);
     let container = scene.container(below(scene, &parent).sleep());
     container.create();
     spared(container.pid());

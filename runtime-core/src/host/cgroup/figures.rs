@@ -154,6 +154,8 @@ pub(crate) fn list(text: &str) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::hint::black_box;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -253,10 +255,8 @@ mod tests {
     }
 
     fn all(text: &str) {
-        (number(text), limit(text), cpu(text), pressure(text), io(text), list(text), value(text, "oom"));
-        rdma(text, text);
-        page_size(text);
-        format!("{:?}", Figures::new(text));
+        black_box((number(text), limit(text), cpu(text), pressure(text), io(text), list(text), value(text, "oom")));
+        black_box((rdma(text, text), page_size(text), format!("{:?}", Figures::new(text))));
         serde_json::to_string(&pressure(text)).unwrap();
     }
 
