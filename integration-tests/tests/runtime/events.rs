@@ -43,7 +43,7 @@ integration_tests::tests! {
     goes_on_while_paused [MEMORY],
     streams_without_the_memory_controller [Need::Planc, Need::Lane(Lane::Native)],
     refuses_a_stopped_one,
-    tells_a_kill_once_and_before_the_end [MEMORY],
+    tells_a_kill_once [MEMORY],
     tells_the_kill_of_init_before_the_end [MEMORY, Need::Planc],
     tells_every_watcher [MEMORY],
     knows_whose_memory_ran_out [MEMORY, Need::Planc],
@@ -92,7 +92,8 @@ fn watched(scene: &Scene, container: &Container<'_>, options: &[&str]) -> Runnin
 
 /// How many lines of a type there are; every line is a JSON object.
 fn count(printed: &str, kind: &str) -> usize {
-    let lines = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let whole = printed.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let lines = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|line| line["type"] == kind).count()
 }
 
@@ -416,9 +417,9 @@ fn refuses_a_stopped_one(scene: &Scene) {
     scene.rt(&["events"]).exits(1).says("requires exactly 1 argument");
 }
 
-/// Waits for a file, and then asks for more memory than there is.
+/// Waits for a file, and then asks for more memory than there is. What asks is killed, and the container goes on.
 const HUNGRY: &str =
-    "while ! [ -e /tmp/go ]; do sleep 0.05; done; dd if=/dev/zero of=/dev/null bs=200M count=1; exit 3";
+    "while ! [ -e /tmp/go ]; do sleep 0.05; done; dd if=/dev/zero of=/dev/null bs=200M count=1; exec sleep 1000";
 
 /// A container that runs out of memory when the file is made.
 fn hungry<'s>(scene: &'s Scene, limit: &str) -> (Container<'s>, PathBuf) {
@@ -430,11 +431,13 @@ fn hungry<'s>(scene: &'s Scene, limit: &str) -> (Container<'s>, PathBuf) {
     (container, bundle.rootfs("tmp/go"))
 }
 
-fn tells_a_kill_once_and_before_the_end(scene: &Scene) {
+fn tells_a_kill_once(scene: &Scene) {
     let (container, go) = hungry(scene, "16777216");
     let cgroup = cgroup(&container);
     let stream = watched(scene, &container, &[]);
     fs::write(go, "").unwrap();
+    scene.wait_until("the kill is told", || count(&stream.printed(), "oom") > 0);
+    container.stop();
     let done = stream.wait();
     assert_eq!(done.ok().stderr, "", "{done}");
     assert_eq!(figure(&cgroup.join("memory.events"), "oom_kill"), 1, "one was to be killed");
@@ -463,6 +466,8 @@ fn tells_every_watcher(scene: &Scene) {
     let (container, go) = hungry(scene, "16777216");
     let streams = [watched(scene, &container, &[]), watched(scene, &container, &[])];
     fs::write(go, "").unwrap();
+    scene.wait_until("the kill is told", || streams.iter().all(|stream| count(&stream.printed(), "oom") > 0));
+    container.stop();
     for stream in streams {
         let done = stream.wait();
         assert_eq!(count(&done.ok().stdout, "oom"), 1, "{done}");
@@ -512,6 +517,8 @@ fn knows_whose_memory_ran_out(scene: &Scene) {
         fs::write(limited.join("memory.max"), "16777216").unwrap();
         let stream = watched(scene, &container, &["--debug"]);
         fs::write(&go, "").unwrap();
+        scene.wait_until("the kill is told", || count(&stream.printed(), "oom") > 0);
+        container.stop();
         let done = stream.wait();
         done.ok().says(words);
         assert_eq!(count(&done.stdout, "oom"), 1, "{done}");
@@ -558,7 +565,10 @@ fn a_watch_in_another_loop(scene: &Scene) {
         match watch.next(Some(Duration::ZERO)).unwrap() {
             None => {}
             Some(Event::Ended) => break,
-            Some(Event::OutOfMemory { kills: count, shortage }) => kills.push((count, shortage)),
+            Some(Event::OutOfMemory { kills: count, shortage }) => {
+                kills.push((count, shortage));
+                container.stop();
+            }
         }
     }
     assert_eq!(kills, [(1, Shortage { level: Level::Own, limit: Some(16_777_216) })]);
