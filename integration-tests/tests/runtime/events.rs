@@ -441,7 +441,9 @@ fn tells_a_kill_once(scene: &Scene) {
     let done = stream.wait();
     assert_eq!(done.ok().stderr, "", "{done}");
     assert_eq!(figure(&cgroup.join("memory.events"), "oom_kill"), 1, "one was to be killed");
-    assert_eq!(count(&done.stdout, "oom"), 1, "{done}");
+    if scene.runtime.kind == Kind::Planc {
+        assert_eq!(count(&done.stdout, "oom"), 1, "runc tells it again when the file changes again: {done}");
+    }
     assert!(done.stdout.contains(&format!("{{\"type\":\"oom\",\"id\":\"{}\"}}\n", container.id)), "{done}");
     container.delete();
 }
@@ -470,7 +472,8 @@ fn tells_every_watcher(scene: &Scene) {
     container.stop();
     for stream in streams {
         let done = stream.wait();
-        assert_eq!(count(&done.ok().stdout, "oom"), 1, "{done}");
+        done.ok();
+        assert!(scene.runtime.kind != Kind::Planc || count(&done.stdout, "oom") == 1, "{done}");
     }
     container.delete();
 }
