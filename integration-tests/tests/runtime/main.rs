@@ -7,6 +7,7 @@ mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
+mod events;
 mod exec;
 mod exec_security;
 mod features;
@@ -18,6 +19,7 @@ mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod oom;
 mod pause;
 mod planc;
 mod process;
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         ps::TESTS,
         resources::TESTS,
         pause::TESTS,
+        events::TESTS,
+        oom::TESTS,
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,

@@ -39,6 +39,16 @@ impl Cgroup {
         openat2(&self.dir, path, how).map(|dir| Self { dir })
     }
 
+    /// What this one is in: a cgroup, or where its hierarchy is mounted.
+    pub(super) fn open_above(&self) -> nix::Result<Self> {
+        openat(&self.dir, "..", DIRECTORY, Mode::empty()).map(|dir| Self { dir })
+    }
+
+    /// The same cgroup, by another descriptor.
+    pub(super) fn try_clone(&self) -> nix::Result<Self> {
+        self.dir.try_clone().map(|dir| Self { dir }).map_err(errno_of)
+    }
+
     /// This cgroup, or the one below it, that a process is in.
     pub(crate) fn home_of(&self, pid: u32) -> nix::Result<Option<Self>> {
         let mut home = None;
@@ -81,12 +91,6 @@ impl Cgroup {
         Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
     }
 
-    /// How many of its processes the kernel killed for want of memory; 0 where it has no memory controller.
-    pub(crate) fn oom_kills(&self) -> u64 {
-        let events = self.read("memory.events").unwrap_or_default();
-        events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
-    }
-
     /// Waits for a line of cgroup.events; ETIMEDOUT at the deadline.
     pub(super) fn wait_for(&self, line: &str, limit: Duration) -> nix::Result<()> {
         let deadline = Instant::now() + limit;
@@ -123,6 +127,25 @@ impl Cgroup {
 
     pub(crate) fn read(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {
         read_at(&self.dir, name)
+    }
+
+    /// Reads a file into `buffer`, which grows where it must: how long it is. The kernel hands out such a file in one piece,
+    /// so that a read which leaves room has all of it.
+    pub(super) fn read_into(&self, name: &str, buffer: &mut Vec<u8>) -> nix::Result<usize> {
+        let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let mut length = 0;
+        loop {
+            match nix::unistd::read(&file, &mut buffer[length..]) {
+                Ok(0) => return Ok(length),
+                Ok(count) => length += count,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            if length < buffer.len() {
+                return Ok(length);
+            }
+            buffer.resize(2 * length, 0);
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 mod controllers;
 mod devices;
+pub(crate) mod figures;
 mod freezer;
 mod fs;
 mod make;
 mod mark;
+mod memory;
 mod owner;
+mod reader;
 mod settings;
 mod teardown;
 
@@ -15,4 +18,6 @@ pub(crate) use devices::not_filtered;
 pub(crate) use fs::Cgroup;
 pub(crate) use make::remove_parents;
 pub(crate) use mark::{Mark, marked};
+pub(crate) use memory::MemoryEvents;
+pub(crate) use reader::Reader;
 pub(crate) use settings::not_set;
