@@ -96,6 +96,9 @@ ops! {
     /// In which nothing runs: what an idmapped mount takes its id maps from (mount_setattr(2), MOUNT_ATTR_IDMAP).
     36 MakeUserNamespace { uids: List<'a, IdMap>, gids: List<'a, IdMap>, slot: Slot }
         => "make a user namespace of {} uid and {} gid maps as {slot}", uids.len(), gids.len();
+    /// The directory, and those of its files that the kernel lists in /sys/kernel/cgroup/delegate (cgroups(7)). One that was
+    /// there before the container keeps its owner.
+    29 OwnCgroup { uid: u32 } => "give the cgroup to uid {uid}";
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).

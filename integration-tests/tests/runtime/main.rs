@@ -3,9 +3,11 @@
 
 mod attached;
 mod capabilities;
+mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
+mod events;
 mod exec;
 mod exec_security;
 mod features;
@@ -19,6 +21,7 @@ mod lifecycle;
 mod mount_flags;
 mod mounts;
 mod namespaces;
+mod oom;
 mod pause;
 mod planc;
 mod process;
@@ -30,6 +33,7 @@ mod rootless_cgroups;
 mod run;
 mod scheduling;
 mod state;
+mod teardown;
 mod terminal;
 mod users;
 
@@ -43,12 +47,16 @@ fn main() -> ExitCode {
         ps::TESTS,
         resources::TESTS,
         pause::TESTS,
+        events::TESTS,
+        oom::TESTS,
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
+        cgroups::TESTS,
+        teardown::TESTS,
         mounts::TESTS,
         mount_flags::TESTS,
         idmap::TESTS,

@@ -263,6 +263,7 @@ impl<'a> Chapters<'a> {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
         cgroup::make(request, &self.resources, plan)?;
+        cgroup::give(request, &self.mounts, plan);
         namespaces::open(request, plan);
         self.mounts.make_id_maps(plan);
         let listener = process::listen(request, plan)?;

@@ -129,6 +129,29 @@ impl Mounts {
     }
 }
 
+/// Where the cgroup filesystem of a container is.
+const CGROUPS: &CStr = c"/sys/fs/cgroup";
+
+impl Mounts {
+    /// The mount by which the container can write to its cgroup, by its place in config.json: the last one at
+    /// /sys/fs/cgroup, where it is a cgroup filesystem with the source `cgroup` and not read-only (runtime-spec
+    /// config-linux.md#cgroup-ownership).
+    pub(super) fn writable_cgroup(&self) -> Option<&str> {
+        let at_cgroups = self.mounts.iter().filter(|mount| mount.path.as_c_str() == CGROUPS);
+        at_cgroups.fold(None, |writable, mount| {
+            let is_read_only = mount.attributes.set & RDONLY != 0;
+            match &mount.what {
+                What::Changed { .. } => writable.filter(|_| !is_read_only),
+                What::Filesystem { fstype, source, .. } => {
+                    let is_of_cgroups = fstype.as_c_str() == c"cgroup2" && source.as_deref() == Some(c"cgroup");
+                    (is_of_cgroups && !is_read_only).then_some(mount.origin.as_str())
+                }
+                What::Copied { .. } => None,
+            }
+        })
+    }
+}
+
 fn read(
     request: &Request<'_>,
     origin: &str,
@@ -274,6 +297,11 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
     let options = &asked.options;
     let of_the_kernel = OF_THE_KERNEL.contains(&fstype);
     let mut attributes = options.new_attributes();
+    if fstype == "cgroup2" && request.cgroup.is_none() && attributes.set & RDONLY == 0 {
+        // CVE-2023-25809: what it shows is the caller's.
+        plan.warn(format!("the container has no cgroup of its own, so it may not write to any ({})", asked.origin));
+        attributes.set |= RDONLY;
+    }
     let read_only = attributes.set & RDONLY != 0;
     let read_only_at_the_end = read_only && fstype == "tmpfs";
     if read_only_at_the_end {
