@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use crate::sys::{self, Errno, Fd, Watched};
 use crate::wire::page::NOTE;
 use crate::wire::{Hook, HookKind};
-use crate::{Init, execute};
+use crate::{Init, execute, seccomp};
 
 const SIGKILL: usize = 9;
 const UMASK: u32 = 0o022;
@@ -21,7 +21,7 @@ pub(crate) fn run(init: &Init, hook: &Hook<'_>) -> Result<(), Errno> {
     sys::set_nonblocking(stdout)?;
     sys::set_nonblocking(stderr)?;
     let Some((pid, pidfd)) = sys::fork_with_pidfd()? else {
-        let Err(errno) = become_hook(hook, [stdin, out, err]);
+        let Err(errno) = become_hook(init, hook, [stdin, out, err]);
         // Init finds it there: the page is shared.
         init.recorder.errno.store(errno.0 as u32, Ordering::Release);
         sys::exit(1);
@@ -67,7 +67,7 @@ fn input(init: &Init, kind: HookKind) -> Result<Fd, Errno> {
     Ok(file)
 }
 
-fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
+pub(crate) fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
     let mut rest = number;
     let mut start = digits.len();
     for (place, digit) in digits.iter_mut().enumerate().rev() {
@@ -82,7 +82,7 @@ fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
 }
 
 /// Returns only with what failed. A session of its own is a group that can be killed; and it ends with init.
-fn become_hook(hook: &Hook<'_>, streams: [Fd; 3]) -> Result<Infallible, Errno> {
+fn become_hook(init: &Init, hook: &Hook<'_>, streams: [Fd; 3]) -> Result<Infallible, Errno> {
     sys::setsid()?;
     sys::set_parent_death_signal(SIGKILL)?;
     if hook.kind == HookKind::CreateContainer {
@@ -94,8 +94,8 @@ fn become_hook(hook: &Hook<'_>, streams: [Fd; 3]) -> Result<Infallible, Errno> {
     }
     // The container's, or the host's: never a directory that config.json names for the program.
     sys::chdir(c"/")?;
-    sys::close_range(3, u32::MAX, 0)?;
     let (args, env) = execute::lay_out(&hook.args, &hook.env, hook.home)?;
+    seccomp::install(init, 3)?;
     Err(sys::execve(hook.path.0, args, env))
 }
 

@@ -25,6 +25,8 @@ mod rootfs;
 mod rootless;
 mod rootless_cgroups;
 mod run;
+mod seccomp;
+mod seccomp_notify;
 mod state;
 mod terminal;
 mod users;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         process::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
+        seccomp::TESTS,
+        seccomp_notify::TESTS,
         exec::TESTS,
         exec_security::TESTS,
         input::TESTS,

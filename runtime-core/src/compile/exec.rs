@@ -7,9 +7,10 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request};
-use super::{capabilities, check, namespaces, process, program, rlimits, terminal};
+use super::{capabilities, check, namespaces, process, program, rlimits, seccomp, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
+use crate::state::Status;
 use crate::wire::{HostOp, InitOp, Spaces, Text, WindowSize};
 
 /// What becomes of an exec while the container is paused.
@@ -88,12 +89,14 @@ impl LaunchPlan {
         let program = program::Program::read(process, create.listen_fds)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
         let told = process::Told::read(&create)?;
+        let mut filter = seccomp::Filter::read(request, Status::Running, plan)?;
 
         // Prepare.
         open_cgroup(joining, plan)?;
         let init = plan.slot()?;
         plan.host("", HostOp::OpenInit { pid: joining.init, slot: init });
         let time = namespaces::open_time(request, joining.init, plan)?;
+        filter.connect(request, plan)?;
         plan.host("", HostOp::SpawnInit { spaces: Spaces::default(), into_cgroup: joining.cgroup.is_some() });
 
         // Join.
@@ -108,7 +111,7 @@ impl LaunchPlan {
         process::join_keyring(request, plan)?;
         capabilities::bound(&sets, plan);
         user.set(plan);
-        capabilities::set(&sets, plan);
+        capabilities::set(&sets, filter.is_privileged(request), plan);
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
@@ -119,7 +122,9 @@ impl LaunchPlan {
         told.send_pidfd(plan);
         plan.host("", HostOp::CheckInit {});
         told.write_pid_file(plan);
+        filter.hold(request, &sets, plan);
         rlimits::lower(&limits, plan);
+        filter.install(plan);
         program.execute(plan);
         Ok(draft.finish())
     }

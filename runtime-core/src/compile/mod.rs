@@ -19,6 +19,7 @@ mod process;
 mod program;
 mod rlimits;
 mod rootfs;
+pub mod seccomp;
 mod sysctl;
 mod terminal;
 mod text;
@@ -39,6 +40,7 @@ use self::namespaces::Namespaces;
 use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
+use crate::state::Status;
 use crate::wire::{Propagation, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
@@ -238,12 +240,14 @@ impl LaunchPlan {
         let terminal = terminal::Terminal::read(request, user.uid())?;
         terminal.check(&mounts)?;
         let told = process::Told::read(launch.options)?;
+        let mut filter = seccomp::Filter::read(request, Status::Created, plan)?;
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
         cgroup::make(request, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
+        filter.connect(request, plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
@@ -274,17 +278,19 @@ impl LaunchPlan {
         process::join_keyring(request, plan)?;
         capabilities::bound(&sets, plan);
         user.set(plan);
-        capabilities::set(&sets, plan);
+        capabilities::set(&sets, filter.is_privileged(request), plan);
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
         terminal.hand_over(plan);
-        process::record(listener, &told, plan);
+        process::record(listener, filter.sockets(), &told, plan);
 
         // Act two, run.
         process::await_start(listener, plan);
-        request.hooks.before_program(&program, plan);
+        filter.hold(request, &sets, plan);
+        request.hooks.before_program(&program, &filter, plan);
         rlimits::lower(&limits, plan);
+        filter.install(plan);
         program.execute(plan);
         request.hooks.after_program(plan);
 

@@ -234,9 +234,10 @@ impl Told {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(listener: Option<Slot>, told: &Told, plan: &mut Draft) {
+pub(super) fn record(listener: Option<Slot>, agents: &[Slot], told: &Told, plan: &mut Draft) {
     if let Some(listener) = listener {
-        plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
+        let keep = [&[listener], agents].concat();
+        plan.init("", InitOp::CloseSlots { keep: List::new(&keep) });
     }
     plan.init("", InitOp::OutliveRuntime {});
     told.send_pidfd(plan);
