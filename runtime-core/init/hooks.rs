@@ -15,7 +15,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 const END_LIMIT: u64 = 3 * NANOSECONDS;
 
 /// Runs a hook to its end. Where it fails init ends too, and with its cgroup whatever the hook has left.
-pub(crate) fn run(init: &Init, hook: &Hook<'_>) -> Result<(), Errno> {
+pub(crate) fn run(init: &mut Init, hook: &Hook<'_>) -> Result<(), Errno> {
     let stdin = input(init, hook.kind)?;
     let ((stdout, out), (stderr, err)) = (sys::pipe()?, sys::pipe()?);
     sys::set_nonblocking(stdout)?;
@@ -27,6 +27,9 @@ pub(crate) fn run(init: &Init, hook: &Hook<'_>) -> Result<(), Errno> {
         sys::exit(1);
     };
     [stdin, out, err].into_iter().for_each(sys::close);
+    // The agent waits for the connection's end, which is the hook's to make.
+    let agent = init.agent.take().and_then(|agent| init.slots.get(agent.socket).ok());
+    agent.into_iter().for_each(sys::close);
     let mut output = Output { stdout: Tail::new(), stderr: Tail::new() };
     let limit = u64::from(hook.timeout).saturating_mul(NANOSECONDS);
     let ended = match watch(pidfd, [stdout, stderr], &mut output, limit) {

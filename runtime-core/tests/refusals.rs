@@ -81,7 +81,6 @@ fn what_later_versions_bring_is_unsupported_and_named() {
         ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
         ("/process/scheduler", json!({ "policy": "SCHED_FIFO" }), ""),
         ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 }), ""),
-        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
         ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/linux/netDevices", json!({ "eth0": {} }), ""),

@@ -59,7 +59,8 @@ fn source() -> Result<(String, PathBuf)> {
 fn numbers(source: &std::path::Path, arch: &str) -> Result<Numbers> {
     let path = source.join(arch).join("general.rs");
     let text = fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-    let constants = text.lines().filter_map(|line| line.strip_prefix("pub const __")?.strip_suffix(';')?.split_once(": u32 = "));
+    let constants =
+        text.lines().filter_map(|line| line.strip_prefix("pub const __")?.strip_suffix(';')?.split_once(": u32 = "));
     let calls = constants.filter_map(|(name, number)| {
         let name = name.strip_prefix("NR_").or_else(|| name.strip_prefix("ARM_NR_"))?;
         Some((name, number.parse().ok()?)).filter(|(name, _)| !NO_CALLS.contains(name))
@@ -86,10 +87,18 @@ fn text(version: &str, columns: &[Numbers], foreign: &BTreeSet<String>) -> Strin
         let numbers: Vec<String> = columns.iter().map(|column| shown(column.get(*name))).collect();
         format!("({name:?}, [{}]),", numbers.join(", "))
     });
-    let mut text = String::from("//! The numbers of system calls by name, and nothing else: written by `cargo xtask tables`, not by hand.\n\n");
-    let _ = writeln!(text, "/// No number: the architecture has no such call.\npub(super) const NONE: u32 = u32::MAX;\n");
+    let mut text = String::from(
+        "//! The numbers of system calls by name, and nothing else: written by `cargo xtask tables`, not by hand.\n\n",
+    );
+    let _ =
+        writeln!(text, "/// No number: the architecture has no such call.\npub(super) const NONE: u32 = u32::MAX;\n");
     let _ = writeln!(text, "/// Of {}, as {SOURCE} {version} has them; sorted by name.", COLUMNS.join(", "));
-    let _ = writeln!(text, "#[rustfmt::skip]\npub(super) const CALLS: [(&str, [u32; {}]); {}] = [", COLUMNS.len(), names.len());
+    let _ = writeln!(
+        text,
+        "#[rustfmt::skip]\npub(super) const CALLS: [(&str, [u32; {}]); {}] = [",
+        COLUMNS.len(),
+        names.len()
+    );
     fill(&mut text, rows);
     let _ = writeln!(text, "];\n\n/// What only other architectures have; sorted.");
     let _ = writeln!(text, "#[rustfmt::skip]\npub(super) const FOREIGN: [&str; {}] = [", foreign.len());

@@ -112,7 +112,10 @@ pub(super) fn bound(sets: &Sets, plan: &mut Draft) {
 pub(super) fn set(sets: &Sets, filters: bool, plan: &mut Draft) {
     let kept = if filters { SYS_ADMIN } else { 0 };
     let wanted = sets.held();
-    plan.init(sets.origin, InitOp::SetCapabilities { sets: Capabilities { permitted: wanted.permitted | kept, ..wanted } });
+    plan.init(
+        sets.origin,
+        InitOp::SetCapabilities { sets: Capabilities { permitted: wanted.permitted | kept, ..wanted } },
+    );
 }
 
 /// By number (linux/capability.h).

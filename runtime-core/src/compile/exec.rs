@@ -96,7 +96,7 @@ impl LaunchPlan {
         let init = plan.slot()?;
         plan.host("", HostOp::OpenInit { pid: joining.init, slot: init });
         let time = namespaces::open_time(request, joining.init, plan)?;
-        filter.connect(request, plan)?;
+        filter.connect(0, plan)?;
         plan.host("", HostOp::SpawnInit { spaces: Spaces::default(), into_cgroup: joining.cgroup.is_some() });
 
         // Join.

@@ -41,7 +41,7 @@ use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
 use crate::state::Status;
-use crate::wire::{Propagation, WindowSize};
+use crate::wire::{HookKind, Propagation, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -247,7 +247,7 @@ impl LaunchPlan {
         cgroup::make(request, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
-        filter.connect(request, plan)?;
+        filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.

@@ -26,7 +26,9 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 28] = [
+const AT_MOST_ONCE: [&str; 30] = [
+    "HoldSeccomp",
+    "InstallSeccomp",
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
@@ -141,6 +143,12 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SendPidfd", &["RecordState", "CheckInit"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
     ("WritePidFile", &["AwaitStart"]),
+    // No filter stops what comes before the program.
+    ("ConnectSeccompAgent", &["SpawnInit"]),
+    ("SetCapabilities", &["HoldSeccomp"]),
+    ("HoldSeccomp", &["HoldSeccompAgent", "InstallSeccomp"]),
+    ("HoldSeccompAgent", &["InstallSeccomp"]),
+    ("InstallSeccomp", &["Execute"]),
 ];
 
 impl LaunchPlan {
@@ -223,6 +231,12 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     if !is(last, "Execute") || count(steps, "Execute") != 1 {
         return Err("a plan ends with Execute".to_owned());
     }
+    let execute = steps.iter().position(|step| step.name() == "Execute").unwrap_or_default();
+    let held = count(steps, "HoldSeccomp") == 1;
+    if held != is(steps.get(execute.wrapping_sub(1)), "InstallSeccomp") || held != (count(steps, "InstallSeccomp") == 1)
+    {
+        return Err("a filter that is held is installed right before Execute".to_owned());
+    }
     if !is(steps.first(), "ClaimId") && kind == PlanKind::Launch {
         return Err("the plan of a container begins with ClaimId".to_owned());
     }
@@ -243,7 +257,10 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
 fn fills(op: &Op<'_>) -> Option<Slot> {
     match op {
         Op::Host(
-            HostOp::OpenNamespace { slot, .. } | HostOp::ListenForStart { slot } | HostOp::OpenInit { slot, .. },
+            HostOp::OpenNamespace { slot, .. }
+            | HostOp::ListenForStart { slot }
+            | HostOp::OpenInit { slot, .. }
+            | HostOp::ConnectSeccompAgent { slot, .. },
         ) => Some(*slot),
         Op::Init(InitOp::Mount { keep, .. }) => *keep,
         Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
@@ -263,6 +280,7 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
     let Op::Init(op) = op else { return Vec::new() };
     match op {
         InitOp::JoinAll { init, .. } => vec![*init],
+        InitOp::HoldSeccompAgent { socket, .. } => vec![*socket],
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
         InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),

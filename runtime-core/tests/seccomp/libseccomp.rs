@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction as Action};
@@ -19,21 +18,27 @@ pub(crate) struct Libseccomp {
 /// What it made of a profile.
 pub(crate) enum Answer {
     Program(Vec<u8>),
-    /// The errno, negative.
-    Refused(i32),
+    Refused,
 }
 
 impl Libseccomp {
     /// `None`, said aloud, where it cannot be compiled here.
     pub(crate) fn start() -> Option<Self> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seccomp/libseccomp.c");
-        let program = std::env::temp_dir().join(format!("planc-libseccomp-{}-{:?}", std::process::id(), std::thread::current().id()));
-        let compiled = Command::new("cc").arg("-O2").arg("-o").arg(&program).arg(source).arg("-lseccomp").output();
+        let name = format!("planc-libseccomp-{}-{:?}", std::process::id(), std::thread::current().id());
+        let program = std::env::temp_dir().join(name);
+        let source = program.with_extension("c");
+        std::fs::write(&source, include_str!("libseccomp.c")).unwrap();
+        let compiled = Command::new("cc").arg("-O2").arg("-o").arg(&program).arg(&source).arg("-lseccomp").output();
+        std::fs::remove_file(source).unwrap();
         if !compiled.as_ref().is_ok_and(|output| output.status.success()) {
-            let why = compiled.map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stderr).into_owned());
+            let why = compiled
+                .map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stderr).into_owned());
             #[expect(clippy::print_stderr, reason = "a test that lacks something says so")]
             {
-                eprintln!("NOT RUN: libseccomp cannot be asked (packages gcc, libseccomp-dev): {}", why.lines().next().unwrap_or_default());
+                eprintln!(
+                    "NOT RUN: libseccomp cannot be asked (packages gcc, libseccomp-dev): {}",
+                    why.lines().next().unwrap_or_default()
+                );
             }
             return None;
         }
@@ -53,7 +58,7 @@ impl Libseccomp {
         let &[result, size, time] = &numbers[..] else { panic!("{line:?}") };
         let mut program = vec![0; size as usize];
         self.output.read_exact(&mut program).unwrap();
-        let answer = if result == 0 { Answer::Program(program) } else { Answer::Refused(result as i32) };
+        let answer = if result == 0 { Answer::Program(program) } else { Answer::Refused };
         (answer, time as u64)
     }
 }
@@ -97,7 +102,8 @@ fn text(profile: &LinuxSeccomp, machine: Machine) -> String {
         let is_twice = indices.windows(2).any(|pair| pair[0] == pair[1]);
         let alternatives = if is_twice { args.into_iter().map(|arg| vec![arg]).collect() } else { vec![args] };
         for name in call.names().iter().filter(|_| action != default) {
-            rules.extend(alternatives.iter().map(|args| format!("{action} {name} {} {}\n", args.len(), args.join(" "))));
+            rules
+                .extend(alternatives.iter().map(|args| format!("{action} {name} {} {}\n", args.len(), args.join(" "))));
         }
     }
     let native = match machine {

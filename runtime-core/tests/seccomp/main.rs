@@ -2,10 +2,12 @@
 //! have the shape of the engines' own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod engine_like;
 mod interpreter;
 mod libseccomp;
 mod model;
 mod profiles;
+mod shape;
 #[path = "../../src/compile/seccomp/table.rs"]
 #[allow(dead_code, reason = "the compiler's")]
 mod table;
@@ -81,7 +83,8 @@ fn each_action_is_the_kernels() {
 fn what_the_filter_is_not_for_is_killed() {
     let native = compiled(json!({ "defaultAction": "SCMP_ACT_ALLOW" }));
     let all = compiled(json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": main_archs() }));
-    for (arch, number, only_all) in [(X86_64, 0, false), (X86, 0, true), (X86_64, X32, true), (X86_64, X32 | 500, true)] {
+    for (arch, number, only_all) in [(X86_64, 0, false), (X86, 0, true), (X86_64, X32, true), (X86_64, X32 | 500, true)]
+    {
         assert_eq!(verdict(&all, arch, number, [0; 6]), ALLOW);
         assert_eq!(verdict(&native, arch, number, [0; 6]), if only_all { KILL } else { ALLOW }, "{arch:x} {number:x}");
     }
@@ -161,7 +164,9 @@ fn two_comparisons_of_one_argument_are_two_rules() {
     assert_eq!(verdict(&both, X86_64, 62, [1, 2, 0, 0, 0, 0]), ALLOW);
     assert_eq!(verdict(&both, X86_64, 62, [1, 3, 0, 0, 0, 0]), EPERM);
     let any = with(json!([arg(0, 1), arg(0, 5), arg(1, 2)]));
-    for (args, wanted) in [([1, 0], ALLOW), ([5, 0], ALLOW), ([0, 2], ALLOW), ([0, 0], EPERM), ([1 << 32 | 1, 0], EPERM)] {
+    for (args, wanted) in
+        [([1, 0], ALLOW), ([5, 0], ALLOW), ([0, 2], ALLOW), ([0, 0], EPERM), ([1 << 32 | 1, 0], EPERM)]
+    {
         assert_eq!(verdict(&any, X86_64, 62, [args[0], args[1], 0, 0, 0, 0]), wanted, "{args:?}");
     }
 }
@@ -271,20 +276,31 @@ struct Differences {
 }
 
 impl Differences {
-    fn note(&mut self, libseccomp: &mut Libseccomp, profile: &LinuxSeccomp, machine: Machine, data: &Data, theirs: u32) {
+    fn note(
+        &mut self,
+        libseccomp: &mut Libseccomp,
+        profile: &LinuxSeccomp,
+        machine: Machine,
+        data: &Data,
+        theirs: u32,
+    ) {
         let default = libseccomp::action(profile.default_action(), profile.default_errno_ret());
         let ours = model::verdict(profile, native(machine), data);
         // What libseccomp says of each rule alone.
         let mut alone = Vec::new();
         for (args, action) in model::alternatives(profile, data) {
             let mut one = profile.clone();
-            let call = profile.syscalls().iter().flatten().find(|call| libseccomp::action(call.action(), call.errno_ret()) == action);
+            let call = profile
+                .syscalls()
+                .iter()
+                .flatten()
+                .find(|call| libseccomp::action(call.action(), call.errno_ret()) == action);
             let mut call = call.unwrap().clone();
             call.set_names(vec![model::name(data).unwrap()]).set_args(Some(args));
             one.set_syscalls(Some(vec![call]));
             match libseccomp.compile(&one, machine).0 {
                 Answer::Program(program) => alone.push(run(&program, data).unwrap().0),
-                Answer::Refused(_) => {}
+                Answer::Refused => {}
             }
         }
         alone.retain(|action| *action != default);
@@ -292,7 +308,9 @@ impl Differences {
         match (is_ours, alone.contains(&theirs)) {
             (true, true) => self.reordered += 1,
             (true, false) => self.forgotten += 1,
-            _ => self.unexplained.push(format!("{data:x?}: {ours:x}, libseccomp {theirs:x}, alone {alone:x?}\n{profile:?}")),
+            _ => self
+                .unexplained
+                .push(format!("{data:x?}: {ours:x}, libseccomp {theirs:x}, alone {alone:x?}\n{profile:?}")),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::cmp::Reverse;
 
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Op};
+use oci_spec::runtime::{
+    Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Op,
+};
 use runtime_core::oci_spec;
 use serde_json::json;
 
@@ -44,8 +46,8 @@ fn is_listed(profile: &LinuxSeccomp, column: usize, native: u32) -> bool {
 }
 
 fn number(name: &str, column: usize) -> Option<u32> {
-    let (_, row) = CALLS.iter().find(|(known, _)| *known == name)?;
-    Some(row[column]).filter(|number| *number != NONE)
+    let place = CALLS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    Some(CALLS[place].1[column]).filter(|number| *number != NONE)
 }
 
 /// Whether the call is above all that the profile names, and the profile denies what it does not name.
@@ -53,8 +55,13 @@ pub(crate) fn is_newer(profile: &LinuxSeccomp, data: &Data) -> bool {
     let Some(column) = column(data) else { return false };
     let permissive = [Action::ScmpActAllow, Action::ScmpActLog, Action::ScmpActTrace];
     let names = profile.syscalls().iter().flatten().flat_map(|call| call.names());
-    let numbers = names.filter_map(|name| number(name, column)).filter(|number| column != 4 || *number < 0xf_0000);
-    let last = numbers.max().unwrap_or(0);
+    let mut numbers: Vec<u32> = names.filter_map(|name| number(name, column)).collect();
+    if numbers.contains(&data.number) {
+        return false;
+    }
+    // Arm's own calls are above all others.
+    numbers.retain(|number| column != 4 || *number < 0xf_0000);
+    let last = numbers.into_iter().max().unwrap_or(0);
     last != 0 && data.number > last && !permissive.contains(&profile.default_action())
 }
 

@@ -12,24 +12,62 @@ use crate::{AARCH64, ARM, X32, X86, X86_64};
 
 /// Calls of all architectures, of some, of one; such that stand for many, and what they stand for; one that is none.
 const NAMES: [&str; 24] = [
-    "read", "write", "open", "kill", "clone", "clone3", "personality", "openat2", "socket", "socketcall", "accept",
-    "sendmsg", "recvmmsg", "semop", "ipc", "shmctl", "semtimedop", "mmap2", "setuid32", "io_setup", "rt_sigaction",
-    "set_tls", "futex_time64", "teleport",
+    "read",
+    "write",
+    "open",
+    "kill",
+    "clone",
+    "clone3",
+    "personality",
+    "openat2",
+    "socket",
+    "socketcall",
+    "accept",
+    "sendmsg",
+    "recvmmsg",
+    "semop",
+    "ipc",
+    "shmctl",
+    "semtimedop",
+    "mmap2",
+    "setuid32",
+    "io_setup",
+    "rt_sigaction",
+    "set_tls",
+    "futex_time64",
+    "teleport",
 ];
 
 const ACTIONS: [&str; 8] = [
-    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP", "SCMP_ACT_TRACE",
-    "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
 ];
 
-const OPERATORS: [&str; 7] = [
-    "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
-];
+const OPERATORS: [&str; 7] =
+    ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"];
 
 /// Few, so that they meet; at the edges of the halves.
 const VALUES: [u64; 14] = [
-    0, 1, 2, 5, 0x80, 0xffff_fffe, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, 0x1_0000_0005, 0x2_0000_0000,
-    0x8000_0000_0000_0000, 0xffff_ffff_0000_0000, u64::MAX,
+    0,
+    1,
+    2,
+    5,
+    0x80,
+    0xffff_fffe,
+    0xffff_ffff,
+    0x1_0000_0000,
+    0x1_0000_0001,
+    0x1_0000_0005,
+    0x2_0000_0000,
+    0x8000_0000_0000_0000,
+    0xffff_ffff_0000_0000,
+    u64::MAX,
 ];
 
 /// How many kinds of rules a profile mixes.
@@ -70,9 +108,9 @@ fn rule() -> impl Strategy<Value = Value> {
         1 => prop::collection::vec(prop::sample::select(old()), 1..40),
     ];
     let args = prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec(arg(), 1..4)];
-    (names, action(), args).prop_map(|(names, (action, errno), args)| {
-        json!({ "names": names, "action": action, "errnoRet": errno, "args": args })
-    })
+    (names, action(), args).prop_map(
+        |(names, (action, errno), args)| json!({ "names": names, "action": action, "errnoRet": errno, "args": args }),
+    )
 }
 
 /// A profile for a machine.
@@ -109,8 +147,14 @@ pub(crate) fn call(profile: &LinuxSeccomp, machine: Machine, mut random: impl Fn
         AARCH64 => 3,
         _ => 4,
     };
-    let names: Vec<&str> =
-        profile.syscalls().iter().flatten().flat_map(|call| call.names()).map(String::as_str).chain(["socketcall", "ipc"]).collect();
+    let names: Vec<&str> = profile
+        .syscalls()
+        .iter()
+        .flatten()
+        .flat_map(|call| call.names())
+        .map(String::as_str)
+        .chain(["socketcall", "ipc"])
+        .collect();
     let name = names[random() % names.len()];
     let named = CALLS.iter().find(|(known, _)| *known == name).map_or(NONE, |(_, row)| row[column]);
     let number = match random() % 12 {

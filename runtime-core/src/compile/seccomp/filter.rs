@@ -163,11 +163,8 @@ fn fitting(arch: Arch, conditions: &[Condition], call: Option<u64>) -> Vec<Condi
     // The call's own arguments are in memory, where no filter sees them.
     let first = call.map(|call| Condition { argument: 0, operator: Operator::ScmpCmpEq, mask: width, value: call });
     let others = conditions.iter().filter(|condition| call.is_none() || condition.argument != 0).copied();
-    let fit = |condition: Condition| Condition {
-        mask: condition.mask & width,
-        value: condition.value & width,
-        ..condition
-    };
+    let fit =
+        |condition: Condition| Condition { mask: condition.mask & width, value: condition.value & width, ..condition };
     first.into_iter().chain(others.map(fit)).filter(|condition| condition.mask != 0).collect()
 }
 
@@ -283,7 +280,8 @@ fn search(graph: &mut Graph, groups: &[Group]) -> Id {
     let split = before.take(groups.len().saturating_sub(1)).enumerate().min_by_key(|(_, sum)| sum.abs_diff(half));
     let Some((split, _)) = split else { return graph.finish(KILL_THREAD) };
     let (left, right) = groups.split_at(split + 1);
-    let question = Question { word: Word::NUMBER, compare: Compare::AtLeast, with: right.first().map_or(0, |group| group.start) };
+    let question =
+        Question { word: Word::NUMBER, compare: Compare::AtLeast, with: right.first().map_or(0, |group| group.start) };
     let (left, right) = (search(graph, left), search(graph, right));
     graph.join(question, right, left)
 }

@@ -21,7 +21,7 @@ use super::plan::Draft;
 use super::text::{below, path_text, sorted};
 use super::{Invalid, Request};
 use crate::state::{HookState, Status};
-use crate::wire::{HookKind, HostOp, InitOp, Slot, Text};
+use crate::wire::{HostOp, InitOp, Slot, Text};
 
 /// Compiles a profile to the program that a kernel of this machine is given (seccomp(2)): `struct sock_filter`s of 8 bytes,
 /// in the machine's byte order. `planc` installs the same.
@@ -76,9 +76,10 @@ impl Filter {
 
     /// Connects to who is notified, once for each process that will be filtered: a message more on a connection would be
     /// against the specification.
-    pub(super) fn connect(&mut self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    /// `hooks`: how many come before the program.
+    pub(super) fn connect(&mut self, hooks: usize, plan: &mut Draft) -> Result<(), Invalid> {
         let Some(Asked { agent: Some(agent), .. }) = &mut self.0 else { return Ok(()) };
-        for _ in 0..=request.hooks.of(HookKind::StartContainer).count() {
+        for _ in 0..=hooks {
             let slot = plan.slot()?;
             plan.host(&below(ORIGIN, "listenerPath"), HostOp::ConnectSeccompAgent { path: Text(&agent.path), slot });
             agent.sockets.push(slot);
@@ -107,7 +108,10 @@ impl Filter {
     pub(super) fn hold_agent(&self, process: usize, plan: &mut Draft) {
         let Some(Asked { agent: Some(agent), .. }) = &self.0 else { return };
         if let Some(socket) = agent.sockets.get(process) {
-            plan.init(&below(ORIGIN, "listenerPath"), InitOp::HoldSeccompAgent { socket: *socket, state: &agent.state });
+            plan.init(
+                &below(ORIGIN, "listenerPath"),
+                InitOp::HoldSeccompAgent { socket: *socket, state: &agent.state },
+            );
         }
     }
 

@@ -78,7 +78,10 @@ impl<'a> Profile<'a> {
     pub(super) fn read(seccomp: &'a LinuxSeccomp, machine: Machine) -> Result<Self, Invalid> {
         let given = seccomp.default_action();
         if given == Action::ScmpActNotify {
-            return Err(Invalid::new(below(ORIGIN, "defaultAction"), "SCMP_ACT_NOTIFY cannot be used as default action"));
+            return Err(Invalid::new(
+                below(ORIGIN, "defaultAction"),
+                "SCMP_ACT_NOTIFY cannot be used as default action",
+            ));
         }
         let default = action(ORIGIN, "defaultErrnoRet", given, seccomp.default_errno_ret())?;
         let mut rules = Vec::new();
@@ -158,9 +161,10 @@ fn action(origin: &str, name: &str, action: Action, errno: Option<u32>) -> Resul
     match errno {
         // runtime-spec: where the action has no errno, one is an error.
         Some(_) if most == 0 => Err(Invalid::new(below(origin, name), format!("{action} has no errno"))),
-        Some(errno) if errno > most => {
-            Err(Invalid::new(below(origin, name), format!("{errno} is more than {most}, the highest that {action} returns")))
-        }
+        Some(errno) if errno > most => Err(Invalid::new(
+            below(origin, name),
+            format!("{errno} is more than {most}, the highest that {action} returns"),
+        )),
         _ => Ok(value),
     }
 }
@@ -179,7 +183,8 @@ fn condition(arg: &LinuxSeccompArg) -> Condition {
 /// to rely on.
 fn alternatives(mut conditions: Vec<Condition>) -> Vec<Vec<Condition>> {
     let mut seen = [false; ARGUMENTS];
-    let is_twice = conditions.iter().any(|condition| std::mem::replace(&mut seen[usize::from(condition.argument)], true));
+    let is_twice =
+        conditions.iter().any(|condition| std::mem::replace(&mut seen[usize::from(condition.argument)], true));
     if is_twice {
         return conditions.into_iter().map(|condition| vec![condition]).collect();
     }
