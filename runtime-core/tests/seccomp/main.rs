@@ -7,6 +7,7 @@ mod interpreter;
 mod libseccomp;
 mod model;
 mod profiles;
+mod seccompiler;
 mod shape;
 #[path = "../../src/compile/seccomp/table.rs"]
 #[allow(dead_code, reason = "the compiler's")]

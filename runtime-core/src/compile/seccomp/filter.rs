@@ -106,13 +106,12 @@ fn entries<'p, 'a>(profile: &'p Profile<'a>, arch: Arch) -> (BTreeMap<u32, Vec<E
         for name in rule.names {
             let number = row(name).and_then(|row| arch.number(row));
             last = last.max(number.filter(|number| arch.is_ordered(*number)));
+            let of_number = number.map(|number| entries.entry(number).or_default());
             // As with libseccomp, one that does what is done anyway stands in no other's way.
             if rule.action == profile.default {
                 continue;
             }
-            if let Some(number) = number {
-                entries.entry(number).or_default().push(Entry { rule, call: None });
-            }
+            of_number.into_iter().for_each(|of_number| of_number.push(Entry { rule, call: None }));
             if let Some((number, call)) = multiplexed(name).filter(|_| arch == Arch::X86) {
                 entries.entry(number).or_default().push(Entry { rule, call: Some(call) });
             }
