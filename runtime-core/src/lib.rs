@@ -58,7 +58,7 @@ mod sys;
 
 pub use bundle::Bundle;
 pub use compile::{
-    Acts, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step,
     Timing, WhenPaused, features,
 };
 pub use descriptors::inherited;

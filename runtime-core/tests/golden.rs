@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
 use runtime_core::{
-    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
     Timing, WindowSize, spec,
 };
 use serde::Deserialize;
@@ -23,6 +23,7 @@ struct Asked {
     pid_file: Option<PathBuf>,
     pidfd_socket: Option<PathBuf>,
     listen_fds: u32,
+    systemd_cgroup: bool,
     console_socket: Option<PathBuf>,
     /// Rows and columns.
     window: Option<(u16, u16)>,
@@ -114,6 +115,7 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
         rootless: Rootless::Auto,
+        cgroup_driver: if asked.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs },
     };
     let launch = Launch {
         id: &Id::new("golden").unwrap(),
@@ -147,7 +149,8 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 19] = [
+const TERSE: [&str; 20] = [
+    "StartUnit",
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",

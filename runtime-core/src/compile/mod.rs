@@ -3,7 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod capabilities;
-mod cgroup;
+pub(crate) mod cgroup;
 mod check;
 pub(crate) mod device_filter;
 mod devices;
@@ -73,6 +73,17 @@ pub enum Keyring {
     Keep,
 }
 
+/// Who makes the container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// The runtime itself, in the cgroup file system; `cgroupsPath` is a path.
+    #[default]
+    Cgroupfs,
+    /// systemd, asked over D-Bus for a transient unit; `cgroupsPath` is `slice:prefix:name`. An unprivileged caller asks
+    /// the systemd of its own user.
+    Systemd,
+}
+
 /// Which acts of the plan are performed in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acts {
@@ -130,6 +141,8 @@ pub struct CreateOptions {
     pub timing: Timing,
     /// Whether the caller is taken for one who may not do what root may.
     pub rootless: Rootless,
+    /// Who makes the cgroup.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -157,8 +170,8 @@ struct Request<'a> {
     spaces: Namespaces,
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
-    /// The container's cgroup, from the root of the hierarchy.
-    cgroup: Option<CString>,
+    /// How the container gets its cgroup; of a process that joins one, not at all.
+    cgroup: cgroup::Way,
     state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
@@ -202,7 +215,7 @@ impl<'a> Request<'a> {
             spaces,
             ids,
             host_cgroups,
-            cgroup: None,
+            cgroup: cgroup::Way::Directory(None),
             state_dir,
             rootfs,
             propagation,
@@ -223,7 +236,7 @@ impl LaunchPlan {
         // Read all of it first: what cannot be is said before any step is written.
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
-        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
+        request.cgroup = cgroup::way(spec, request.linux, facts, request.host_cgroups, launch)?;
         check::supported(process, request.linux)?;
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
@@ -248,6 +261,7 @@ impl LaunchPlan {
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
+        cgroup::start_unit(request, plan)?;
         namespaces::enter(request, &mounts, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.

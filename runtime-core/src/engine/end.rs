@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::stage;
+use super::unit::{self, Contact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, Mark, marked};
@@ -43,6 +44,9 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
 
 /// Ends what is in the container's cgroup, and removes that where it is the container's own.
 fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool) -> Result<()> {
+    if let Some(unit) = &record.unit {
+        return unit::end(record, unit, mark, Contact::None, KILL_LIMIT);
+    }
     let found = record.open_marked(mark).map_err(|errno| failed("look at the cgroup", errno))?;
     match found {
         Some(cgroup) if record.own => destroyed(cgroup.destroy_at(&record.path, KILL_LIMIT)),

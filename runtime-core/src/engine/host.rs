@@ -37,6 +37,9 @@ impl Walk<'_> {
             HostOp::ClaimId { .. } => Ok(()),
             HostOp::CheckRootfs { path } => check_directory(path),
             HostOp::CreateCgroup { root, path } => return self.create_cgroup(step, root, path),
+            // Of the unit that is started next, with all that were asked for.
+            HostOp::SetProperty { .. } => Ok(()),
+            HostOp::StartUnit { .. } => return self.start_unit(step, op),
             HostOp::FilterDevices { program } => self.filter_devices(program),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
             HostOp::ListenForStart { slot } => self.listen(slot),
@@ -112,7 +115,7 @@ impl Walk<'_> {
             }
         }
         let own = before.is_none();
-        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
+        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None, unit: None });
         self.state().map_err(refused)?.save(&self.record)?;
         let cgroup = match before {
             Some(cgroup) => cgroup,

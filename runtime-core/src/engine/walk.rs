@@ -14,6 +14,7 @@ use super::hooks;
 use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
+use super::unit::{self, Contact};
 use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
@@ -66,6 +67,8 @@ pub(super) struct Walk<'a> {
     /// The init of the container that a process joins.
     pub(super) joined: Option<&'a Process>,
     pub(super) cgroup: Option<Cgroup>,
+    /// The connection to the systemd that made it.
+    pub(super) contact: Contact,
     /// Whether a process that joins may be born elsewhere in the container's cgroup.
     pub(super) may_evade: bool,
     pub(super) slots: Vec<OwnedFd>,
@@ -116,6 +119,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         joined,
         may_evade: false,
         cgroup: None,
+        contact: Contact::None,
         slots: Vec::new(),
         page,
         init: None,
@@ -295,18 +299,23 @@ impl Walk<'_> {
             let _ = std::fs::remove_file(path);
         }
         let Some(state) = self.state else { return error };
-        let removed = self
-            .record
-            .cgroup
-            .as_ref()
-            .filter(|cgroup| cgroup.own)
-            .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
+        let contact = std::mem::take(&mut self.contact);
+        let removed = match self.record.cgroup.as_ref().filter(|cgroup| cgroup.own) {
+            None => Ok(()),
+            Some(cgroup) => match &cgroup.unit {
+                Some(unit) => {
+                    unit::end(cgroup, unit, state.mark(), contact, END_LIMIT).map_err(|error| error.to_string())
+                }
+                None => Cgroup::destroy(&cgroup.path, END_LIMIT)
+                    .map_err(|errno| format!("its cgroup: {}", errno.desc())),
+            },
+        };
         match removed {
             Ok(()) => match run_poststop(&state, &mut self.record).and_then(|()| state.remove()) {
                 Ok(()) => error,
                 Err(left) => error.and_left(&left.to_string()),
             },
-            Err(errno) => error.and_left(&format!("its cgroup: {}", errno.desc())),
+            Err(left) => error.and_left(&left),
         }
     }
 

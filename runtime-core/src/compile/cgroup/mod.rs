@@ -1,16 +1,22 @@
 //! The container's cgroup: where it is (runtime-spec config-linux.md#cgroups-path), and its device filter.
 
+mod gvariant;
+pub(crate) mod properties;
+pub(crate) mod systemd;
+
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
+use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Spec};
 
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
-use super::{Invalid, Launch, Request, Rootless, device_filter};
+use super::{CgroupDriver, Invalid, Launch, Request, Rootless, device_filter};
 use crate::facts::{CgroupFacts, Facts};
 use crate::wire::{HostOp, Text};
+
+pub(super) use systemd::Unit;
 
 const PATH: &str = "/linux/cgroupsPath";
 const DEVICES: &str = "/linux/resources/devices";
@@ -41,7 +47,7 @@ impl Facts {
 }
 
 /// The container's cgroup, from the root of the hierarchy; `None` where the caller may make none and none is needed.
-pub(super) fn path(
+fn path(
     linux: &Linux,
     facts: &Facts,
     host: &CgroupFacts,
@@ -128,12 +134,46 @@ fn names<'a>(origin: &str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
     Ok(names)
 }
 
-/// The host makes the cgroup and attaches the device filter.
+/// How the container gets its cgroup.
+pub(super) enum Way {
+    /// The host makes the directory, and init is born in it. `None`: the caller may make none and none is needed.
+    Directory(Option<CString>),
+    /// systemd makes it, and puts init into it.
+    Unit(Unit),
+}
+
+/// Which way it is, of this launch.
+pub(super) fn way(
+    spec: &Spec,
+    linux: &Linux,
+    facts: &Facts,
+    host: &CgroupFacts,
+    launch: &Launch<'_>,
+) -> Result<Way, Invalid> {
+    Ok(match launch.options.cgroup_driver {
+        CgroupDriver::Cgroupfs => Way::Directory(path(linux, facts, host, launch)?),
+        CgroupDriver::Systemd => Way::Unit(Unit::read(spec, linux, facts, launch)?),
+    })
+}
+
+/// The host makes the cgroup, where init is to be born in it.
 pub(super) fn make(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    let Some(path) = &request.cgroup else { return Ok(()) };
+    let Way::Directory(Some(path)) = &request.cgroup else { return Ok(()) };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
     plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path) });
+    fill(request, plan)
+}
+
+/// The host has systemd make it, where init is put into it.
+pub(super) fn start_unit(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    let Way::Unit(unit) = &request.cgroup else { return Ok(()) };
+    unit.start(request, plan)?;
+    fill(request, plan)
+}
+
+/// What a cgroup is to keep, whoever made it.
+fn fill(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
     // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
     if request.facts.filters_devices() {
         let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());

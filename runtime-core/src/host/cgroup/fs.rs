@@ -101,6 +101,11 @@ impl Cgroup {
         events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
     }
 
+    /// Moves a process here.
+    pub(crate) fn take_in(&self, pid: u32) -> nix::Result<()> {
+        self.write("cgroup.procs", pid.to_string().as_bytes())
+    }
+
     /// Kills every process in it and below it at once, whatever they fork meanwhile.
     pub(crate) fn kill(&self) -> nix::Result<()> {
         self.write("cgroup.kill", b"1")
