@@ -90,6 +90,9 @@ pub fn parse_process(bytes: &[u8]) -> std::result::Result<(Process, Vec<String>)
 pub fn parse_resources(bytes: &[u8]) -> std::result::Result<(LinuxResources, Vec<String>), Invalid> {
     let whole = serde_json::from_slice::<IgnoredAny>(bytes);
     whole.map_err(|error| Invalid::new("/linux/resources", format!("the resources are not JSON: {error}")))?;
+    if !Text::of(bytes).is_object {
+        return Err(Invalid::new("/linux/resources", "the resources are not a JSON object"));
+    }
     let (spec, warnings) = parse(&[br#"{"ociVersion":"1.0.0","linux":{"resources":"#, bytes, b"}}"].concat())?;
     let linux = spec.linux().as_ref();
     Ok((linux.and_then(|linux| linux.resources().clone()).unwrap_or_default(), warnings))

@@ -20,13 +20,29 @@ pub(crate) fn hand_down(root: &Path, path: &Path, cgroup: &Cgroup, controllers: 
         return;
     }
     for above in ancestors(root, path) {
-        let Ok(above) = Cgroup::open(above) else { continue };
-        let all: String = missing.iter().map(|name| format!("+{name} ")).collect();
-        if above.write(HANDED_DOWN, all.trim_end().as_bytes()).is_err() {
-            // One that cannot be keeps the others back.
-            for name in &missing {
-                let _ = above.write(HANDED_DOWN, format!("+{name}").as_bytes());
-            }
+        let Ok(cgroup) = Cgroup::open(above) else { continue };
+        if may_hand_down(&cgroup) {
+            hand_on(&cgroup, &missing);
+        }
+    }
+}
+
+/// Whether its children may have controllers at all: not where it has processes of its own. Some controllers could be
+/// handed down even then, but that would make it the root of a threaded subtree, and its children unfit for containers.
+fn may_hand_down(cgroup: &Cgroup) -> bool {
+    // Only the host's root has no type, and that one may.
+    cgroup.own_processes().is_ok_and(|processes| processes.is_empty())
+        || cgroup.read("cgroup.type") == Err(Errno::ENOENT)
+}
+
+fn hand_on(cgroup: &Cgroup, controllers: &[&str]) {
+    let offered = cgroup.read(OFFERED).unwrap_or_default();
+    let offered: Vec<_> =
+        controllers.iter().filter(|name| has(&offered, name)).map(|name| format!("+{name}")).collect();
+    if !offered.is_empty() && cgroup.write(HANDED_DOWN, offered.join(" ").as_bytes()).is_err() {
+        // One that cannot be keeps the others back.
+        for name in &offered {
+            let _ = cgroup.write(HANDED_DOWN, name.as_bytes());
         }
     }
 }
@@ -44,12 +60,15 @@ pub(super) fn why_missing(path: &Path, file: &str) -> Option<String> {
             continue;
         }
         let place = above.display();
-        let why = match cgroup.write(HANDED_DOWN, format!("+{controller}").as_bytes()) {
-            Ok(()) => continue,
-            Err(Errno::EBUSY) => "it has processes of its own (cgroups(7), \"no internal processes\")",
-            Err(Errno::ENOENT) => "it is not handed down to that one",
-            Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => "the caller may not do that",
-            Err(errno) => errno.desc(),
+        let why = if may_hand_down(&cgroup) {
+            match cgroup.write(HANDED_DOWN, format!("+{controller}").as_bytes()) {
+                Ok(()) => continue,
+                Err(Errno::ENOENT) => "it is not handed down to that one",
+                Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => "the caller may not do that",
+                Err(errno) => errno.desc(),
+            }
+        } else {
+            "it has processes of its own (cgroups(7), \"no internal processes\")"
         };
         return Some(format!("the controller {controller} cannot be handed down by {place}: {why}"));
     }

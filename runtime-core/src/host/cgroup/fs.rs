@@ -70,7 +70,7 @@ impl Cgroup {
     }
 
     /// The pids of the processes in it, without those below it.
-    fn own_processes(&self) -> nix::Result<Vec<u32>> {
+    pub(super) fn own_processes(&self) -> nix::Result<Vec<u32>> {
         Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
