@@ -47,6 +47,11 @@ impl Scene {
         Self { wrapper: wrapper.iter().map(|&word| word.to_owned()).collect(), ..self.clone() }
     }
 
+    /// The same scene, on which another runtime is judged.
+    pub fn with(&self, runtime: Runtime) -> Self {
+        Self { runtime, ..self.clone() }
+    }
+
     /// A path in the test's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

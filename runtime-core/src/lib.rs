@@ -55,11 +55,12 @@ mod process;
 pub mod spec;
 mod state;
 mod sys;
+mod update;
 
 pub use bundle::Bundle;
 pub use compile::{
-    Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step,
-    Timing, WhenPaused, features,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch,
+    Rootless, Step, Timing, WhenPaused, features,
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};

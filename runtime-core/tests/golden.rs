@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
 use runtime_core::{
-    Acts, CgroupDriver, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
-    Timing, WindowSize, spec,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan,
+    RootSwitch, Rootless, Timing, WindowSize, spec,
 };
 use serde::Deserialize;
 
@@ -37,6 +37,7 @@ struct AskedExec {
     of: String,
     process: serde_json::Value,
     cgroup: Option<PathBuf>,
+    unit: Option<String>,
     below: Option<String>,
     pid_file: Option<PathBuf>,
     console_socket: Option<PathBuf>,
@@ -68,6 +69,7 @@ fn compile_exec(asked: &AskedExec) -> (Vec<String>, Result<LaunchPlan, String>) 
         process: &process,
         init: 4711,
         cgroup: asked.cgroup.as_deref(),
+        unit: asked.unit.as_deref(),
         options: &options,
     };
     let plan = LaunchPlan::exec(&spec, &read(&folder.join("facts.json")), &joining);

@@ -88,21 +88,24 @@ fn what_later_versions_bring_is_unsupported_and_named() {
         ("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), ""),
         ("/linux/personality", json!({ "domain": "LINUX32" }), ""),
         ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND", "nodes": "0" }), ""),
-        ("/linux/resources/memory", json!({ "limit": 1 }), "/linux/resources/memory/limit"),
-        ("/linux/resources/memory", json!({ "swappiness": 0 }), "/linux/resources/memory/swappiness"),
-        ("/linux/resources/cpu", json!({ "shares": 2 }), "/linux/resources/cpu/shares"),
-        ("/linux/resources/cpu", json!({ "cpus": "0" }), "/linux/resources/cpu/cpus"),
-        ("/linux/resources/pids", json!({ "limit": 0 }), "/linux/resources/pids/limit"),
-        ("/linux/resources/blockIO", json!({ "weight": 10 }), "/linux/resources/blockIO/weight"),
-        ("/linux/resources/hugepageLimits", json!([{ "pageSize": "2MB", "limit": 1 }]), ""),
-        ("/linux/resources/network", json!({ "classID": 1 }), "/linux/resources/network/classID"),
-        ("/linux/resources/rdma", json!({ "mlx": { "hcaHandles": 1 } }), ""),
-        ("/linux/resources/unified", json!({ "memory.high": "1" }), ""),
         ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
         ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
     ] {
         let invalid =
             refused(&[(pointer, value)], if origin.is_empty() { pointer } else { origin }, "not supported yet");
+        assert!(invalid.unsupported, "{invalid}");
+    }
+}
+
+#[test]
+fn a_limit_whose_controller_is_missing_is_unsupported_and_named() {
+    for (pointer, value, origin) in [
+        ("/linux/resources/memory", json!({ "limit": 1 }), "/linux/resources/memory/limit"),
+        ("/linux/resources/cpu", json!({ "shares": 2 }), "/linux/resources/cpu/shares"),
+        ("/linux/resources/pids", json!({ "limit": 0 }), "/linux/resources/pids/limit"),
+        ("/linux/resources/unified", json!({ "memory.high": "1" }), "/linux/resources/unified/memory.high"),
+    ] {
+        let invalid = refused(&[(pointer, value)], origin, "not available");
         assert!(invalid.unsupported, "{invalid}");
     }
 }

@@ -57,7 +57,8 @@ ops! {
     /// Fails before anything is made where the root filesystem is missing.
     2 CheckRootfs { path: Text<'a> } => "check that the root filesystem {path} is a directory";
     /// `path` starts at the hierarchy's mount point `root`.
-    3 CreateCgroup { root: Text<'a>, path: Text<'a> } => "make the cgroup {path}";
+    /// `controllers`, separated by spaces, are handed down to it by every cgroup above it that can.
+    3 CreateCgroup { root: Text<'a>, path: Text<'a>, controllers: Text<'a> } => "make the cgroup {path}";
     /// BPF_PROG_TYPE_CGROUP_DEVICE instructions, 8 bytes each.
     4 FilterDevices { program: &'a [u8] } => "attach a device filter of {} instructions", program.len() / 8;
     /// The type of what is opened is checked with NS_GET_NSTYPE.
@@ -82,6 +83,9 @@ ops! {
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
+    /// One write to a file of the container's cgroup (Documentation/admin-guide/cgroup-v2.rst).
+    15 SetCgroup { file: Text<'a>, value: &'a [u8], missing: Missing<'a> }
+        => "set {} to \"{}\"{missing}", Bare(*file), value.escape_ascii();
     /// Journalled before the first hook: whatever ends the container from here on, its poststop hooks are run.
     16 OwePoststop {} => "owe the poststop hooks from here on";
     /// In the runtime's namespaces; the step ends with the hook, or with its time.
@@ -98,10 +102,17 @@ ops! {
     21 KeepTerminal {} => "keep the terminal for the caller";
     /// StartTransientUnit (org.freedesktop.systemd1(5)) with init in it; the step ends when the job is done and init is
     /// seen in `path`, which starts at the cgroup of that systemd.
-    22 StartUnit { root: Text<'a>, path: Text<'a>, unit: Text<'a>, by: Systemd, properties: List<'a, Property<'a>> }
-        => "have {by} start the unit {unit}, and init in it at {path}";
+    22 StartUnit {
+        root: Text<'a>, path: Text<'a>, unit: Text<'a>, by: Systemd, properties: List<'a, Property<'a>>,
+        controllers: Text<'a>
+    } => "have {by} start the unit {unit}, and init in it at {path}";
     /// What config.json asks of the unit that is about to be started.
     23 SetProperty { property: Property<'a> } => "ask for {property} of the unit";
+    /// SetUnitProperties, until the next boot.
+    26 ChangeUnit { property: Property<'a> } => "ask for {property} of the running unit";
+    /// AttachProcessesToUnit: whom the caller may not move, and so not have born there, its systemd has moved by the host's.
+    27 EnterUnit { unit: Text<'a>, below: Option<Text<'a>> }
+        => "have the user's systemd put init into the unit {unit}{}, unless it was born there", Below(below);
 }
 
 ops! {

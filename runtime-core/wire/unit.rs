@@ -119,7 +119,8 @@ impl fmt::Display for Value<'_> {
                 Ok(())
             }
             Self::Set(bytes) => {
-                let numbers = (0..bytes.len() * 8).filter(|n| bytes.get(n / 8).is_some_and(|byte| byte >> (n % 8) & 1 == 1));
+                let numbers =
+                    (0..bytes.len() * 8).filter(|n| bytes.get(n / 8).is_some_and(|byte| byte >> (n % 8) & 1 == 1));
                 for (n, number) in numbers.enumerate() {
                     write!(f, "{}{number}", if n == 0 { "" } else { "," })?;
                 }

@@ -21,6 +21,7 @@ mod pause;
 mod planc;
 mod process;
 mod ps;
+mod resources;
 mod rootfs;
 mod rootless;
 mod rootless_cgroups;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         run::TESTS,
         state::TESTS,
         ps::TESTS,
+        resources::TESTS,
         pause::TESTS,
         terminal::TESTS,
         attached::TESTS,

@@ -17,6 +17,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use runtime_core::wire::Actor;
 use runtime_core::{Container, Error, Id};
@@ -56,6 +57,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &spec::COMMAND,
     &start::COMMAND,
     &state::COMMAND,
+    &update::COMMAND,
 ];
 
 impl Command {

@@ -34,7 +34,7 @@ pub fn features() -> Features {
 fn linux() -> LinuxFeature {
     let mut cgroup = Cgroup::default();
     cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(true)).set_systemd_user(Some(true));
-    cgroup.set_rdma(Some(false));
+    cgroup.set_rdma(Some(true));
     let mut seccomp = Seccomp::default();
     seccomp.set_enabled(Some(false));
     let mut apparmor = Apparmor::default();

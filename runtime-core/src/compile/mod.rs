@@ -22,6 +22,7 @@ mod rootfs;
 mod sysctl;
 mod terminal;
 mod text;
+pub(crate) mod update;
 mod verify;
 
 use std::ffi::CString;
@@ -241,6 +242,7 @@ impl LaunchPlan {
         let request = &request;
         let mounts = mounts::Mounts::read(request, plan)?;
         let devices = devices::Devices::read(request)?;
+        let resources = cgroup::Limits::read(request, plan)?;
         let covered = rootfs::Covered::read(request.linux)?;
         let sysctls = sysctl::Sysctls::read(request)?;
         let names = process::Names::read(spec, &request.spaces)?;
@@ -254,14 +256,14 @@ impl LaunchPlan {
 
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
-        cgroup::make(request, plan)?;
+        cgroup::make(request, &resources, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
-        cgroup::start_unit(request, plan)?;
+        cgroup::start_unit(request, &resources, plan)?;
         namespaces::enter(request, &mounts, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
@@ -293,7 +295,7 @@ impl LaunchPlan {
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
         terminal.hand_over(plan);
-        process::record(listener, &told, plan);
+        process::record(listener, &resources, &told, plan)?;
 
         // Act two, run.
         process::await_start(listener, plan);

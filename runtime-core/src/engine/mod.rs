@@ -12,7 +12,7 @@ pub(crate) mod start;
 #[cfg(test)]
 mod tests;
 mod turn;
-mod unit;
+pub(crate) mod unit;
 mod walk;
 
 pub(crate) use program::Program;

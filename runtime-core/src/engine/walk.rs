@@ -69,6 +69,8 @@ pub(super) struct Walk<'a> {
     pub(super) cgroup: Option<Cgroup>,
     /// The connection to the systemd that made it.
     pub(super) contact: Contact,
+    /// Whether a process that joins could not be born in it.
+    pub(super) outside: bool,
     /// Whether a process that joins may be born elsewhere in the container's cgroup.
     pub(super) may_evade: bool,
     pub(super) slots: Vec<OwnedFd>,
@@ -120,6 +122,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         may_evade: false,
         cgroup: None,
         contact: Contact::None,
+        outside: false,
         slots: Vec::new(),
         page,
         init: None,
@@ -244,12 +247,21 @@ impl Walk<'_> {
         let (pid, pidfd) = match spawn(self.cgroup.as_ref()) {
             // Processes and controlled children exclude each other (cgroups(7)): where the container's init went, there
             // is room.
+            Err(Errno::EACCES) if self.joined.is_some() && self.is_of_unit() => {
+                self.outside = true;
+                spawn(None)?
+            }
             Err(Errno::EBUSY) if self.may_evade => spawn(self.cgroup_of_init()?.as_ref())?,
             spawned => spawned?,
         };
         self.slots.clear();
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
         Ok(())
+    }
+
+    /// Whether systemd made the container's cgroup.
+    fn is_of_unit(&self) -> bool {
+        self.record.cgroup.as_ref().is_some_and(|cgroup| cgroup.unit.is_some())
     }
 
     /// Where in the container's cgroup its init is.
@@ -306,8 +318,9 @@ impl Walk<'_> {
                 Some(unit) => {
                     unit::end(cgroup, unit, state.mark(), contact, END_LIMIT).map_err(|error| error.to_string())
                 }
-                None => Cgroup::destroy(&cgroup.path, END_LIMIT)
-                    .map_err(|errno| format!("its cgroup: {}", errno.desc())),
+                None => {
+                    Cgroup::destroy(&cgroup.path, END_LIMIT).map_err(|errno| format!("its cgroup: {}", errno.desc()))
+                }
             },
         };
         match removed {

@@ -1,9 +1,9 @@
 //! GVariant text (GLib, "GVariant Text Format"): the values that an annotation can give to a property of a unit.
 
-use super::properties::Setting;
+use super::properties::PropertyValue;
 
 /// Reads one value: a truth value, a number, a string, or a list of strings, with or without its type before it.
-pub(super) fn read(text: &str) -> Result<Setting, String> {
+pub(super) fn read(text: &str) -> Result<PropertyValue, String> {
     let text = text.trim();
     let (typ, rest) = typed(text)?;
     match typ {
@@ -19,7 +19,9 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
         (Some("b" | "s" | "as" | "o" | "g"), _) => None,
         (_, rest) => rest.parse::<f64>().ok(),
     };
-    number.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).ok_or_else(|| format!("{text:?} is no number of seconds"))
+    number
+        .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+        .ok_or_else(|| format!("{text:?} is no number of seconds"))
 }
 
 const KEYWORDS: [(&str, &str); 10] = [
@@ -46,41 +48,42 @@ fn typed(text: &str) -> Result<(Option<&str>, &str), String> {
     Ok(keyword.map_or((None, text), |(_, typ)| (Some(*typ), text[word.len()..].trim_start())))
 }
 
-fn of_type(typ: &str, value: &str) -> Result<Setting, String> {
+fn of_type(typ: &str, value: &str) -> Result<PropertyValue, String> {
     let wrong = || format!("{value:?} is no value of type {typ:?}");
     match typ {
         "b" => truth(value).ok_or_else(wrong),
-        "y" => integer(value).and_then(|n| u8::try_from(n).ok()).map(Setting::Byte).ok_or_else(wrong),
-        "i" => integer(value).and_then(|n| i32::try_from(n).ok()).map(Setting::I32).ok_or_else(wrong),
-        "u" => integer(value).and_then(|n| u32::try_from(n).ok()).map(Setting::U32).ok_or_else(wrong),
-        "x" => integer(value).and_then(|n| i64::try_from(n).ok()).map(Setting::I64).ok_or_else(wrong),
-        "t" => integer(value).and_then(|n| u64::try_from(n).ok()).map(Setting::U64).ok_or_else(wrong),
-        "s" => whole_string(value).map(Setting::Text),
-        "as" => strings(value).map(Setting::Texts),
+        "y" => integer(value).and_then(|n| u8::try_from(n).ok()).map(PropertyValue::Byte).ok_or_else(wrong),
+        "i" => integer(value).and_then(|n| i32::try_from(n).ok()).map(PropertyValue::I32).ok_or_else(wrong),
+        "u" => integer(value).and_then(|n| u32::try_from(n).ok()).map(PropertyValue::U32).ok_or_else(wrong),
+        "x" => integer(value).and_then(|n| i64::try_from(n).ok()).map(PropertyValue::I64).ok_or_else(wrong),
+        "t" => integer(value).and_then(|n| u64::try_from(n).ok()).map(PropertyValue::U64).ok_or_else(wrong),
+        "s" => whole_string(value).map(PropertyValue::Text),
+        "as" => strings(value).map(PropertyValue::Texts),
         _ => Err(format!("values of type {typ:?} are not supported: b, y, i, u, x, t, s and as are")),
     }
 }
 
 /// Without a type a number is an int32.
-fn untyped(value: &str) -> Result<Setting, String> {
+fn untyped(value: &str) -> Result<PropertyValue, String> {
     match value.chars().next() {
-        Some('[') => strings(value).map(Setting::Texts),
-        Some('\'' | '"') => whole_string(value).map(Setting::Text),
+        Some('[') => strings(value).map(PropertyValue::Texts),
+        Some('\'' | '"') => whole_string(value).map(PropertyValue::Text),
         _ => truth(value).map_or_else(|| of_type("i", value), Ok),
     }
 }
 
-fn truth(value: &str) -> Option<Setting> {
+fn truth(value: &str) -> Option<PropertyValue> {
     match value {
-        "true" => Some(Setting::Bool(true)),
-        "false" => Some(Setting::Bool(false)),
+        "true" => Some(PropertyValue::Bool(true)),
+        "false" => Some(PropertyValue::Bool(false)),
         _ => None,
     }
 }
 
 /// Decimal, hexadecimal behind `0x`, or octal behind `0`.
 fn integer(value: &str) -> Option<i128> {
-    let (sign, digits) = value.strip_prefix('-').map_or((1, value.strip_prefix('+').unwrap_or(value)), |rest| (-1, rest));
+    let (sign, digits) =
+        value.strip_prefix('-').map_or((1, value.strip_prefix('+').unwrap_or(value)), |rest| (-1, rest));
     let (digits, radix) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
         Some(hexadecimal) => (hexadecimal, 16),
         None if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
@@ -158,24 +161,24 @@ fn strings(value: &str) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
-    fn texts(list: &[&str]) -> Setting {
-        Setting::Texts(list.iter().map(|&text| text.to_owned()).collect())
+    fn texts(list: &[&str]) -> PropertyValue {
+        PropertyValue::Texts(list.iter().map(|&text| text.to_owned()).collect())
     }
 
     #[test]
     fn values_with_and_without_types() {
-        let text = |text: &str| Setting::Text(text.to_owned());
+        let text = |text: &str| PropertyValue::Text(text.to_owned());
         for (written, read_as) in [
-            ("true", Setting::Bool(true)),
-            ("boolean false", Setting::Bool(false)),
-            ("7", Setting::I32(7)),
-            ("-0x10", Setting::I32(-16)),
-            ("010", Setting::I32(8)),
-            ("byte 255", Setting::Byte(255)),
-            ("uint32 4294967295", Setting::U32(u32::MAX)),
-            ("int64 -9223372036854775808", Setting::I64(i64::MIN)),
-            ("uint64 18446744073709551615", Setting::U64(u64::MAX)),
-            ("@t 5", Setting::U64(5)),
+            ("true", PropertyValue::Bool(true)),
+            ("boolean false", PropertyValue::Bool(false)),
+            ("7", PropertyValue::I32(7)),
+            ("-0x10", PropertyValue::I32(-16)),
+            ("010", PropertyValue::I32(8)),
+            ("byte 255", PropertyValue::Byte(255)),
+            ("uint32 4294967295", PropertyValue::U32(u32::MAX)),
+            ("int64 -9223372036854775808", PropertyValue::I64(i64::MIN)),
+            ("uint64 18446744073709551615", PropertyValue::U64(u64::MAX)),
+            ("@t 5", PropertyValue::U64(5)),
             ("'inactive-or-failed'", text("inactive-or-failed")),
             (r#" "it's" "#, text("it's")),
             (r"'a\'b\\c\n\u00e9'", text("a'b\\c\né")),
@@ -191,8 +194,30 @@ mod tests {
     #[test]
     fn what_is_no_value() {
         for odd in [
-            "", "yes", "2147483648", "byte 256", "uint32 -1", "'open", "'a' b", "[1]", "['a' 'b']", "['a'", "['a']]", "[,]",
-            "@t", "@(ii) (1,2)", "{'a': 1}", "'\\u12'", "'\\ud800'", "'\\", "0x", "--1", "0x-1", "1.5", "nothing", "boolean",
+            "",
+            "yes",
+            "2147483648",
+            "byte 256",
+            "uint32 -1",
+            "'open",
+            "'a' b",
+            "[1]",
+            "['a' 'b']",
+            "['a'",
+            "['a']]",
+            "[,]",
+            "@t",
+            "@(ii) (1,2)",
+            "{'a': 1}",
+            "'\\u12'",
+            "'\\ud800'",
+            "'\\",
+            "0x",
+            "--1",
+            "0x-1",
+            "1.5",
+            "nothing",
+            "boolean",
         ] {
             assert!(read(odd).is_err(), "{odd:?}");
         }

@@ -1,8 +1,16 @@
-//! The container's cgroup: where it is (runtime-spec config-linux.md#cgroups-path), and its device filter.
+//! The container's cgroup: where it is (runtime-spec config-linux.md#cgroups-path), what is limited by it, and its device
+//! filter.
 
+pub(crate) mod cpu;
 mod gvariant;
+mod io;
+mod memory;
+mod others;
 pub(crate) mod properties;
-pub(crate) mod systemd;
+pub(crate) mod settings;
+mod systemd;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -10,13 +18,14 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Spec};
 
+use self::properties::Asked;
+use self::settings::Setting;
+pub(super) use self::systemd::Unit;
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
 use super::{CgroupDriver, Invalid, Launch, Request, Rootless, device_filter};
 use crate::facts::{CgroupFacts, Facts};
 use crate::wire::{HostOp, Text};
-
-pub(super) use systemd::Unit;
 
 const PATH: &str = "/linux/cgroupsPath";
 const DEVICES: &str = "/linux/resources/devices";
@@ -47,12 +56,7 @@ impl Facts {
 }
 
 /// The container's cgroup, from the root of the hierarchy; `None` where the caller may make none and none is needed.
-fn path(
-    linux: &Linux,
-    facts: &Facts,
-    host: &CgroupFacts,
-    launch: &Launch<'_>,
-) -> Result<Option<CString>, Invalid> {
+fn path(linux: &Linux, facts: &Facts, host: &CgroupFacts, launch: &Launch<'_>) -> Result<Option<CString>, Invalid> {
     let asked = asked(linux).map(|path| utf8(PATH, path)).transpose()?;
     let (origin, asked) = asked.map_or(("", launch.id.as_str()), |asked| (PATH, asked));
     let is_absolute = asked.starts_with('/');
@@ -156,24 +160,62 @@ pub(super) fn way(
     })
 }
 
-/// The host makes the cgroup, where init is to be born in it.
-pub(super) fn make(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+/// What is limited by the container's cgroup.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    settings: Vec<Setting>,
+    /// What a unit is told once it runs.
+    late: Vec<Asked>,
+}
+
+impl Limits {
+    /// What `linux.resources` asks for; nothing where the container has no cgroup, and so nothing was asked.
+    pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
+        let late = match &request.cgroup {
+            Way::Directory(None) => return Ok(Self::default()),
+            Way::Directory(Some(_)) => Vec::new(),
+            Way::Unit(unit) => unit.late().cloned().collect(),
+        };
+        let Some(resources) = request.linux.resources() else { return Ok(Self { late, ..Self::default() }) };
+        let mut warnings = Vec::new();
+        let settings = settings::compile(resources, request.host_cgroups, &mut warnings)?;
+        warnings.into_iter().for_each(|warning| plan.warn(warning));
+        Ok(Self { settings, late })
+    }
+
+    /// What holds from before init is born.
+    fn set(&self, plan: &mut Draft) {
+        self.settings.iter().filter(|setting| !setting.is_late()).for_each(|setting| setting.perform(plan));
+    }
+
+    /// What holds once nothing more is born before the program.
+    pub(super) fn set_late(&self, plan: &mut Draft) -> Result<(), Invalid> {
+        properties::each(&self.late, |asked, property| plan.host(&asked.origin, HostOp::ChangeUnit { property }))?;
+        self.settings.iter().filter(|setting| setting.is_late()).for_each(|setting| setting.perform(plan));
+        Ok(())
+    }
+}
+
+/// The host makes the cgroup, limits it, and attaches the device filter, where init is to be born in it.
+pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> Result<(), Invalid> {
     let Way::Directory(Some(path)) = &request.cgroup else { return Ok(()) };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
+    let controllers = text("", request.host_cgroups.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
-    plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path) });
-    fill(request, plan)
+    plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path), controllers: Text(&controllers) });
+    limits.set(plan);
+    filter_devices(request, plan)
 }
 
 /// The host has systemd make it, where init is put into it.
-pub(super) fn start_unit(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+pub(super) fn start_unit(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> Result<(), Invalid> {
     let Way::Unit(unit) = &request.cgroup else { return Ok(()) };
     unit.start(request, plan)?;
-    fill(request, plan)
+    limits.set(plan);
+    filter_devices(request, plan)
 }
 
-/// What a cgroup is to keep, whoever made it.
-fn fill(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+fn filter_devices(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
     // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
     if request.facts.filters_devices() {
         let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());

@@ -3,13 +3,15 @@
 
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec};
 
-use super::gvariant;
+use super::{cpu, gvariant};
 use crate::compile::Invalid;
-use crate::compile::text::{below, sorted};
+use crate::compile::text::{below, sorted, text};
+use crate::wire::{self, Property, Text, Value};
+use std::ffi::CString;
 
 /// The value of a property.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Setting {
+pub(crate) enum PropertyValue {
     Bool(bool),
     Byte(u8),
     I32(i32),
@@ -27,9 +29,72 @@ pub(crate) struct Asked {
     /// The JSON pointer into config.json.
     pub(crate) origin: String,
     pub(crate) name: String,
-    pub(crate) value: Setting,
+    pub(crate) value: PropertyValue,
     /// The first version of systemd that has it, where that matters on the oldest kernel that planc runs on.
     pub(crate) since: u16,
+}
+
+/// Calls `with` for each of them, as it lies in a plan.
+pub(crate) fn each(asked: &[Asked], mut with: impl FnMut(&Asked, Property<'_>)) -> Result<(), Invalid> {
+    asked.iter().try_for_each(|one| {
+        all(std::slice::from_ref(one), |properties| {
+            properties.iter().for_each(|property| with(one, *property));
+        })
+    })
+}
+
+/// Calls `with` with all of them.
+pub(crate) fn all<T>(asked: &[Asked], with: impl FnOnce(&[Property<'_>]) -> T) -> Result<T, Invalid> {
+    let strings = |asked: &Asked| match &asked.value {
+        PropertyValue::Text(value) => Ok(vec![text(&asked.origin, value)?]),
+        PropertyValue::Texts(values) => values.iter().map(|value| text(&asked.origin, value)).collect(),
+        _ => Ok(Vec::new()),
+    };
+    let names = asked.iter().map(|asked| text(&asked.origin, &asked.name)).collect::<Result<Vec<_>, _>>()?;
+    let strings: Vec<Vec<CString>> = asked.iter().map(strings).collect::<Result<_, Invalid>>()?;
+    let texts: Vec<Vec<Text<'_>>> =
+        strings.iter().map(|strings| strings.iter().map(|string| Text(string)).collect()).collect();
+    let properties = asked.iter().zip(&names).zip(&texts).map(|((asked, name), texts)| {
+        let value = match &asked.value {
+            PropertyValue::Bool(value) => Value::Bool(*value),
+            PropertyValue::Byte(value) => Value::Byte(*value),
+            PropertyValue::I32(value) => Value::I32(*value),
+            PropertyValue::U32(value) => Value::U32(*value),
+            PropertyValue::I64(value) => Value::I64(*value),
+            PropertyValue::U64(value) => Value::U64(*value),
+            PropertyValue::Text(_) => Value::Text(texts.first().copied().unwrap_or(Text(c""))),
+            PropertyValue::Texts(_) => Value::Texts(wire::List::new(texts)),
+            PropertyValue::Set(bytes) => Value::Set(bytes),
+        };
+        Property { name: Text(name), value, since: asked.since }
+    });
+    Ok(with(&properties.collect::<Vec<_>>()))
+}
+
+/// Those of `new` that are given, or that `old` does not ask for in the same way; and what each of them was before.
+pub(crate) fn changes(
+    old: &LinuxResources,
+    new: &LinuxResources,
+    is_given: impl Fn(&str) -> bool,
+) -> (Vec<Asked>, Vec<Asked>) {
+    let old = of_resources(old);
+    let before = |asked: &Asked| old.iter().find(|old| old.name == asked.name);
+    let is_change = |asked: &Asked| is_given(&asked.origin) || before(asked).is_none_or(|old| old.value != asked.value);
+    let changed: Vec<Asked> = of_resources(new).into_iter().filter(is_change).collect();
+    let undo = changed.iter().map(|asked| before(asked).cloned().unwrap_or_else(|| asked.unset())).collect();
+    (changed, undo)
+}
+
+impl Asked {
+    /// The same property as systemd has it where nobody asks for it.
+    fn unset(&self) -> Self {
+        let value = match (&self.value, self.name.as_str()) {
+            (PropertyValue::Set(_), _) => PropertyValue::Set(Vec::new()),
+            (_, "MemoryMin" | "MemoryLow") => PropertyValue::U64(0),
+            _ => PropertyValue::U64(INFINITY),
+        };
+        Self { value, ..self.clone() }
+    }
 }
 
 /// Those that are asked for, each once: what comes later counts.
@@ -37,13 +102,13 @@ pub(crate) struct Asked {
 struct List(Vec<Asked>);
 
 impl List {
-    fn put(&mut self, origin: impl Into<String>, name: &str, since: u16, value: Setting) {
+    fn put(&mut self, origin: impl Into<String>, name: &str, since: u16, value: PropertyValue) {
         self.0.retain(|other| other.name != name);
         self.0.push(Asked { origin: origin.into(), name: name.to_owned(), value, since });
     }
 
     fn number(&mut self, origin: impl Into<String>, name: &str, value: u64) {
-        self.put(origin, name, 0, Setting::U64(value));
+        self.put(origin, name, 0, PropertyValue::U64(value));
     }
 }
 
@@ -128,36 +193,21 @@ const PERIOD: u64 = 100_000;
 fn of_cpu(cpu: &LinuxCpu, list: &mut List) {
     let at = |name| format!("/linux/resources/cpu/{name}");
     if cpu.idle() == Some(1) {
-        list.put(at("idle"), "CPUWeight", 252, Setting::U64(0));
+        list.put(at("idle"), "CPUWeight", 252, PropertyValue::U64(0));
     } else if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
-        list.number(at("shares"), "CPUWeight", weight(shares));
+        list.number(at("shares"), "CPUWeight", cpu::weight(shares));
     }
     let period = cpu.period().filter(|period| *period != 0);
     if let Some(period) = period {
-        list.put(at("period"), "CPUQuotaPeriodUSec", 0, Setting::U64(period));
+        list.put(at("period"), "CPUQuotaPeriodUSec", 0, PropertyValue::U64(period));
     }
     if let Some(quota) = cpu.quota().filter(|quota| *quota != 0) {
         list.number(at("quota"), "CPUQuotaPerSecUSec", per_second(quota, period.unwrap_or(PERIOD)));
     }
-    for (name, property, numbers) in
-        [("cpus", "AllowedCPUs", cpu.cpus()), ("mems", "AllowedMemoryNodes", cpu.mems())]
-    {
+    for (name, property, numbers) in [("cpus", "AllowedCPUs", cpu.cpus()), ("mems", "AllowedMemoryNodes", cpu.mems())] {
         // What is no list of numbers the file refuses, in the kernel's words.
         if let Some(set) = numbers.as_ref().and_then(|numbers| set(numbers)) {
-            list.put(at(name), property, 0, Setting::Set(set));
-        }
-    }
-}
-
-/// Of shares from 2 to 262144 the weight from 1 to 10000: the curve through (2, 1), (1024, 100) and (262144, 10000), in
-/// the logarithms.
-fn weight(shares: u64) -> u64 {
-    match shares {
-        0..=2 => 1,
-        262_144.. => 10_000,
-        shares => {
-            let l = (shares as f64).log2();
-            10_f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0).ceil() as u64
+            list.put(at(name), property, 0, PropertyValue::Set(set));
         }
     }
 }
@@ -195,7 +245,7 @@ fn of_file(origin: &str, file: &str, value: &str, list: &mut List) {
         return;
     }
     match file {
-        "cpu.idle" if value == "1" => list.put(origin, "CPUWeight", 252, Setting::U64(0)),
+        "cpu.idle" if value == "1" => list.put(origin, "CPUWeight", 252, PropertyValue::U64(0)),
         "cpu.weight" => {
             if let Some(weight) = value.parse().ok().filter(|weight| (1..=10_000).contains(weight)) {
                 list.number(origin, "CPUWeight", weight);
@@ -206,14 +256,14 @@ fn of_file(origin: &str, file: &str, value: &str, list: &mut List) {
             let (quota, period) = (words.next(), words.next().map_or(Some(PERIOD), |period| period.parse().ok()));
             let quota = quota.and_then(|quota| if quota == "max" { Some(-1) } else { quota.parse().ok() });
             if let (Some(quota), Some(period)) = (quota, period) {
-                list.put(origin, "CPUQuotaPeriodUSec", 0, Setting::U64(period));
+                list.put(origin, "CPUQuotaPeriodUSec", 0, PropertyValue::U64(period));
                 list.number(origin, "CPUQuotaPerSecUSec", per_second(quota, period));
             }
         }
         "cpuset.cpus" | "cpuset.mems" => {
             if let Some(set) = set(value) {
                 let property = if file == "cpuset.cpus" { "AllowedCPUs" } else { "AllowedMemoryNodes" };
-                list.put(origin, property, 0, Setting::Set(set));
+                list.put(origin, property, 0, PropertyValue::Set(set));
             }
         }
         _ => {}
@@ -241,7 +291,9 @@ fn set(list: &str) -> Option<Vec<u8>> {
 fn annotated(origin: &str, name: &str, text: &str, list: &mut List) -> Result<(), Invalid> {
     let refused = |why: String| Invalid::new(origin, why);
     if name.len() < 3 || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        return Err(refused(format!("{name:?} is no name of a property: it has three letters or more, and nothing else")));
+        return Err(refused(format!(
+            "{name:?} is no name of a property: it has three letters or more, and nothing else"
+        )));
     }
     // Whose processes are in the unit, and below which one it is, is said elsewhere.
     if matches!(name, "PIDs" | "Slice" | "PIDFDs") {

@@ -1,16 +1,15 @@
 //! The unit that is the container's cgroup where systemd makes it: its name, the slices above it, and the steps that start
 //! it (systemd.scope(5), systemd.slice(5)).
 
-use std::ffi::CString;
+use oci_spec::runtime::{Linux, Spec};
 
-use super::properties::{self, Asked, Setting};
+use super::properties::{self, Asked};
 use super::{PATH, asked};
 use crate::compile::plan::Draft;
 use crate::compile::text::{text, utf8};
 use crate::compile::{Invalid, Launch, Request};
 use crate::facts::Facts;
 use crate::wire::{HostOp, List, Property, Systemd, Text, Value};
-use oci_spec::runtime::{Linux, Spec};
 
 /// The container's unit.
 #[derive(Debug)]
@@ -29,7 +28,17 @@ pub(in crate::compile) struct Unit {
 /// UNIT_NAME_MAX without the NUL.
 const LONGEST: usize = 255;
 
+/// Whether it is to wait until all of the container's processes are born, as the file pids.max does.
+fn is_late(asked: &Asked) -> bool {
+    asked.name == "TasksMax"
+}
+
 impl Unit {
+    /// What it is told once it runs.
+    pub(super) fn late(&self) -> impl Iterator<Item = &Asked> {
+        self.asked.iter().filter(|asked| is_late(asked))
+    }
+
     /// What `cgroupsPath`, `slice:prefix:name`, makes of the container.
     pub(in crate::compile) fn read(
         spec: &Spec,
@@ -51,8 +60,7 @@ impl Unit {
                     );
                     return Err(Invalid::new(PATH, why));
                 };
-                let unit =
-                    if name.ends_with(".slice") { name.to_owned() } else { format!("{prefix}-{name}.scope") };
+                let unit = if name.ends_with(".slice") { name.to_owned() } else { format!("{prefix}-{name}.scope") };
                 (PATH, if slice.is_empty() { usual } else { slice }, unit)
             }
         };
@@ -60,7 +68,8 @@ impl Unit {
         checked(&name).map_err(refused)?;
         let slices = slices(slice).map_err(refused)?;
         // The slices above a slice are in its own name.
-        let path = if name.ends_with(".slice") { self::slices(&name).map_err(refused)? } else { format!("{slices}/{name}") };
+        let path =
+            if name.ends_with(".slice") { self::slices(&name).map_err(refused)? } else { format!("{slices}/{name}") };
         let description = format!("container {}, {}", launch.id, launch.state_dir.display());
         Ok(Self { origin, slice: slice.to_owned(), path, by, description, asked: properties::of(spec)?, name })
     }
@@ -68,17 +77,16 @@ impl Unit {
     /// The host has it started: behind init's first steps, since init is to be in it and can be by then, and before init
     /// makes a cgroup namespace, whose root is where it is (cgroup_namespaces(7)).
     pub(super) fn start(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-        for asked in &self.asked {
-            with_property(&asked.origin, &asked.name, &asked.value, asked.since, |property| {
-                plan.host(&asked.origin, HostOp::SetProperty { property });
-            })?;
+        for asked in self.asked.iter().filter(|asked| !is_late(asked)) {
+            let asked = std::slice::from_ref(asked);
+            properties::each(asked, |asked, property| plan.host(&asked.origin, HostOp::SetProperty { property }))?;
         }
+        let controllers = text("", request.host_cgroups.controllers.join(" "))?;
         let root = text("", request.host_cgroups.mount.as_os_str().as_encoded_bytes())?;
         let (path, unit) = (text(self.origin, &self.path)?, text(self.origin, &self.name)?);
         let (slice, description) = (text(self.origin, &self.slice)?, text("", &self.description)?);
         let wants = [Text(&slice)];
         let value = |name, value| Property { name: Text(name), value, since: 0 };
-        let is_set = |name: &CString| self.asked.iter().any(|asked| asked.name.as_bytes() == name.as_bytes());
         let mut properties = vec![
             value(c"Description", Value::Text(Text(&description))),
             value(c"DefaultDependencies", Value::Bool(false)),
@@ -95,7 +103,7 @@ impl Unit {
             properties.push(value(c"Slice", Value::Text(Text(&slice))));
             properties.push(value(c"Delegate", Value::Bool(true)));
         }
-        properties.retain(|property| !is_set(&property.name.0.to_owned()));
+        properties.retain(|property| !self.asked.iter().any(|asked| asked.name.as_bytes() == property.name.bytes()));
         plan.host(
             self.origin,
             HostOp::StartUnit {
@@ -103,40 +111,12 @@ impl Unit {
                 path: Text(&path),
                 unit: Text(&unit),
                 by: self.by,
+                controllers: Text(&controllers),
                 properties: List::new(&properties),
             },
         );
         Ok(())
     }
-}
-
-/// Calls `with` with a property as it lies in a plan.
-pub(crate) fn with_property<T>(
-    origin: &str,
-    name: &str,
-    value: &Setting,
-    since: u16,
-    with: impl FnOnce(Property<'_>) -> T,
-) -> Result<T, Invalid> {
-    let name = text(origin, name)?;
-    let texts: Vec<CString> = match value {
-        Setting::Text(value) => vec![text(origin, value)?],
-        Setting::Texts(values) => values.iter().map(|value| text(origin, value)).collect::<Result<_, _>>()?,
-        _ => Vec::new(),
-    };
-    let texts: Vec<Text<'_>> = texts.iter().map(|text| Text(text)).collect();
-    let value = match value {
-        Setting::Bool(value) => Value::Bool(*value),
-        Setting::Byte(value) => Value::Byte(*value),
-        Setting::I32(value) => Value::I32(*value),
-        Setting::U32(value) => Value::U32(*value),
-        Setting::I64(value) => Value::I64(*value),
-        Setting::U64(value) => Value::U64(*value),
-        Setting::Text(_) => Value::Text(texts.first().copied().unwrap_or(Text(c""))),
-        Setting::Texts(_) => Value::Texts(List::new(&texts)),
-        Setting::Set(bytes) => Value::Set(bytes),
-    };
-    Ok(with(Property { name: Text(&name), value, since }))
 }
 
 /// Whether systemd takes a character in a unit's name (systemd.unit(5)).
@@ -188,11 +168,26 @@ mod tests {
             ("system.slice", "/system.slice"),
             ("a-b-c.slice", "/a.slice/a-b.slice/a-b-c.slice"),
             ("-.slice", ""),
-            ("kubepods-burstable-pod12_34.slice", "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12_34.slice"),
+            (
+                "kubepods-burstable-pod12_34.slice",
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12_34.slice",
+            ),
         ] {
             assert_eq!(slices(slice).as_deref(), Ok(path), "{slice}");
         }
-        for odd in ["", "a", "a/b.slice", "-a.slice", "a-.slice", "a--b.slice", ".slice", "a b.slice", "../x.slice", "ä.slice", "a@.slice"] {
+        for odd in [
+            "",
+            "a",
+            "a/b.slice",
+            "-a.slice",
+            "a-.slice",
+            "a--b.slice",
+            ".slice",
+            "a b.slice",
+            "../x.slice",
+            "ä.slice",
+            "a@.slice",
+        ] {
             assert!(slices(odd).is_err(), "{odd:?}");
         }
     }

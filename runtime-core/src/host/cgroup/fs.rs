@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -69,7 +70,7 @@ impl Cgroup {
     }
 
     /// The pids of the processes in it, without those below it.
-    fn own_processes(&self) -> nix::Result<Vec<u32>> {
+    pub(super) fn own_processes(&self) -> nix::Result<Vec<u32>> {
         Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
@@ -145,12 +146,12 @@ impl Cgroup {
         &self.dir
     }
 
-    pub(super) fn write(&self, name: &str, value: &[u8]) -> nix::Result<()> {
+    pub(crate) fn write(&self, name: &(impl NixPath + ?Sized), value: &[u8]) -> nix::Result<()> {
         let file = openat(&self.dir, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
         File::from(file).write_all(value).map_err(errno_of)
     }
 
-    pub(super) fn read(&self, name: &str) -> nix::Result<String> {
+    pub(crate) fn read(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {
         let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).map_err(errno_of)?;

@@ -50,6 +50,11 @@ pub(super) enum Why {
 }
 
 impl Failure {
+    /// Of a bus that gave no answer before.
+    pub(crate) fn lost(address: &str) -> Self {
+        Self { call: "connect".to_owned(), address: address.to_owned(), why: Why::Silent }
+    }
+
     /// Whether the answer was this error.
     pub(super) fn is(&self, error: &str) -> bool {
         matches!(&self.why, Why::Refused { name, .. } if name == error)
@@ -91,7 +96,8 @@ impl Bus {
     pub(super) fn connect(addresses: &str) -> Result<Self, Failure> {
         let end = Instant::now() + LIMIT;
         let failed = |why| Failure { call: "connect".to_owned(), address: addresses.to_owned(), why };
-        let mut last = Why::Address(format!("the bus address {addresses:?} has no unix:path and no unix:abstract in it"));
+        let mut last =
+            Why::Address(format!("the bus address {addresses:?} has no unix:path and no unix:abstract in it"));
         for address in addresses.split(';').filter_map(unix) {
             match address.and_then(|address| reach(&address)) {
                 Ok(socket) => {
@@ -166,8 +172,10 @@ impl Bus {
     /// Waits for the end of a job, which may have come before its name was known.
     pub(super) fn end_of_job(&mut self, call: &str, job: &str) -> Result<String, Failure> {
         let end = Instant::now() + LIMIT;
-        let failed = |bus: &Self, why| {
-            Failure { call: format!("{call}, the end of its job"), address: bus.address.clone(), why }
+        let failed = |bus: &Self, why| Failure {
+            call: format!("{call}, the end of its job"),
+            address: bus.address.clone(),
+            why,
         };
         loop {
             let message = match self.signals.pop_front() {

@@ -115,6 +115,11 @@ impl Writer {
         self.0[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }
 
+    /// `au`
+    pub(super) fn numbers(&mut self, numbers: &[u32]) {
+        self.array(4, |out| numbers.iter().for_each(|number| out.number(*number)));
+    }
+
     /// `a(sv)`: properties, and behind them the pids to put into the unit.
     pub(super) fn properties(&mut self, properties: &[Property<'_>], pids: &[u32]) {
         self.array(8, |out| {
@@ -127,7 +132,7 @@ impl Writer {
                 out.pad(8);
                 out.text(b"PIDs");
                 out.signature("au");
-                out.array(4, |out| pids.iter().for_each(|pid| out.number(*pid)));
+                out.numbers(pids);
             }
         });
     }
@@ -324,9 +329,10 @@ mod tests {
         body.properties(&[Property { name: Text(c"Delegate"), value: Value::Bool(true), since: 0 }], &[258]);
         let bytes = call("sa(sv)", body).bytes(7);
         assert_eq!(length(&bytes), Ok(Some(bytes.len())));
-        let fields: &[u8] = b"\x01\x01o\0\x06\0\0\0/org/p\0\0\x02\x01s\0\x05\0\0\0org.i\0\0\0\x03\x01s\0\x02\0\0\0Do\0\0\0\0\0\0\
+        let fields: &[u8] =
+            b"\x01\x01o\0\x06\0\0\0/org/p\0\0\x02\x01s\0\x05\0\0\0org.i\0\0\0\x03\x01s\0\x02\0\0\0Do\0\0\0\0\0\0\
             \x06\x01s\0\x05\0\0\0org.d\0\0\0\x08\x01g\0\x06sa(sv)\0";
-        let body: &[u8] = b"\x07\0\0\0x.scope\0\x34\0\0\0\x08\0\0\0Delegate\0\x01b\0\x01\0\0\0\0\0\0\0\
+        let body: &[u8] = b"\x07\0\0\0x.scope\0\x30\0\0\0\x08\0\0\0Delegate\0\x01b\0\x01\0\0\0\0\0\0\0\
             \x04\0\0\0PIDs\0\x02au\0\0\0\0\x04\0\0\0\x02\x01\0\0";
         let mut wanted = b"l\x01\0\x01".to_vec();
         wanted.extend((body.len() as u32).to_le_bytes());

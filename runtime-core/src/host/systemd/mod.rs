@@ -82,7 +82,13 @@ impl Systemd {
     }
 
     /// Calls a method that gives a job, and waits for the job's end; its result.
-    fn job(&mut self, unit: &str, member: &'static str, signature: &str, body: impl Fn() -> Writer) -> Result<String, Failure> {
+    fn job(
+        &mut self,
+        unit: &str,
+        member: &'static str,
+        signature: &str,
+        body: impl Fn() -> Writer,
+    ) -> Result<String, Failure> {
         let rule = format!(
             "type='signal',sender='{NAME}',path='{OBJECT}',interface='{OF_ALL}',member='JobRemoved',arg2='{unit}'"
         );
@@ -188,6 +194,16 @@ impl Systemd {
             Err(failure) if failure.is(NO_SUCH_UNIT) => Ok(()),
             answer => answer.map(drop),
         }
+    }
+
+    /// Moves a process into the cgroup of a unit, or to one below it.
+    pub(crate) fn attach(&mut self, unit: &str, below: &str, pid: u32) -> Result<(), Failure> {
+        let mut body = Writer::default();
+        body.text(unit.as_bytes());
+        body.text(below.as_bytes());
+        body.numbers(&[pid]);
+        let (interface, member, signature) = (OF_ALL, "AttachProcessesToUnit", "ssau");
+        self.call(None, &Call { destination: NAME, path: OBJECT, interface, member, signature, body }).map(drop)
     }
 
     /// Changes properties of a unit until the next boot.
