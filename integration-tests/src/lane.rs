@@ -2,6 +2,9 @@
 
 use std::env;
 
+/// The modules whose tests are run with systemd.
+pub const WITH_SYSTEMD: [&str; 7] = ["systemd", "systemd_bus", "resources", "lifecycle", "exec", "pause", "ps"];
+
 /// What the lane script says in `LANE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -28,6 +31,12 @@ impl Lane {
             Ok("uml-systemd") => Self::UmlSystemd,
             Ok(other) => panic!("LANE={other:?} is not a lane"),
         }
+    }
+
+    /// Whether a test, by its module, is run here. Where systemd is pid 1, those are that have to do with cgroups.
+    pub fn runs(self, test: &str) -> bool {
+        let module = test.split("::").next().unwrap_or_default();
+        self != Self::UmlSystemd || WITH_SYSTEMD.contains(&module)
     }
 
     /// How many times longer than on the machine itself a thing may take.

@@ -27,6 +27,8 @@ mod rootless;
 mod rootless_cgroups;
 mod run;
 mod state;
+mod systemd;
+mod systemd_bus;
 mod terminal;
 mod users;
 
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         state::TESTS,
         ps::TESTS,
         resources::TESTS,
+        systemd::TESTS,
+        systemd_bus::TESTS,
         pause::TESTS,
         terminal::TESTS,
         attached::TESTS,
