@@ -87,6 +87,10 @@ pub fn main(tests: impl IntoIterator<Item = Test>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Err(error) = Lane::current().settle() {
+        say(format_args!("error: {error}"));
+        return ExitCode::from(2);
+    }
     panic::set_hook(Box::new(|info| PANIC.set(Some(info.to_string()))));
     let mut not_run = Vec::new();
     let trials: Vec<Trial> = tests
@@ -226,6 +230,7 @@ fn play(test: &Test, runtime: &Runtime) -> Result<(), Failure> {
     outcome
 }
 
-fn say(line: fmt::Arguments<'_>) {
+/// Prints a line among the verdicts: a figure that a test found.
+pub fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -126,7 +126,10 @@ impl Container {
                 started => started,
             },
             Status::Running => wrong_status("cannot start an already running container"),
-            Status::Stopped => wrong_status("cannot start a container that has stopped"),
+            Status::Stopped => {
+                let why = engine::oom::reason_before_start(&state, &self.record).map(|why| format!(": {why}"));
+                wrong_status(&format!("cannot start a container that has stopped{}", why.unwrap_or_default()))
+            }
             status => wrong_status(&format!("cannot start a container in the {} state", status.name())),
         }
     }

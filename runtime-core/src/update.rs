@@ -45,9 +45,12 @@ impl Container {
         let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new() };
         let unit = self.record.cgroup.as_ref().and_then(|record| record.unit.as_ref());
         let unit = unit.filter(|_| !update.properties.is_empty());
-        // systemd writes the files that it has properties for, some of them rounded: before those that are exact.
-        unit.map_or(Ok(()), |unit| set_properties(unit, &update.properties))?;
-        let done = changes.make(&update.settings).and_then(|()| {
+        // systemd writes the files that it has properties for: before those that are exact.
+        let rounded = match unit {
+            Some(unit) => set_properties(unit, &update.properties).map(|()| &update.rounded[..])?,
+            None => &[],
+        };
+        let done = changes.make(rounded).and_then(|()| changes.make(&update.settings)).and_then(|()| {
             if let Some(linux) = config.get_mut("linux").and_then(Value::as_object_mut) {
                 linux.insert("resources".to_owned(), update.resources.clone());
             }

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use proptest::prelude::*;
 use runtime_core::wire::{
     self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Missing, Ns, Op, Param, Place,
-    Propagation, Property, Slot, Spaces, Steps, Systemd, Target, Text, Tree, Value, WindowSize,
+    Propagation, Property, SchedulerAttributes, Slot, Spaces, Steps, Systemd, Target, Text, Tree, Value, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -245,8 +245,32 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
 }
 
 /// Every op, filled with these values.
+fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
+    let number = v.numbers[0];
+    vec![
+        InitOp::ResetAffinity {},
+        InitOp::TryAffinity { cpus: &v.bytes },
+        InitOp::SetAffinity { cpus: &v.bytes },
+        InitOp::SetScheduler {
+            attributes: SchedulerAttributes {
+                policy: number,
+                flags: v.wide,
+                nice: v.signed,
+                priority: !number,
+                runtime: !v.wide,
+                deadline: v.wide / 3,
+                period: 1,
+            },
+        },
+        InitOp::SetIoPriority { value: v.slot },
+        InitOp::SetPersonality { persona: number },
+        InitOp::SetMemoryPolicy { mode: number, nodes: &v.bytes },
+        InitOp::SetTimeOffsets { lines: &v.bytes },
+    ]
+}
+
 fn every<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<Op<'a>> {
-    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).map(Op::Init);
+    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).chain(scheduling_ops(v)).map(Op::Init);
     host_ops(v, s).into_iter().map(Op::Host).chain(init).collect()
 }
 

@@ -249,6 +249,23 @@ ops! {
     60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
     /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
     61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
+    /// sched_setaffinity(2): the caller may be pinned, which is nothing to the container.
+    67 ResetAffinity {} => "run on any CPU";
+    /// A bit set. CPUs that the cgroup has not are no error: what runs on them only brings the process there.
+    72 TryAffinity { cpus: &'a [u8] } => "run on the CPUs {} for now, if it may", Numbers(cpus);
+    /// A bit set.
+    73 SetAffinity { cpus: &'a [u8] } => "run on the CPUs {}", Numbers(cpus);
+    /// sched_setattr(2)
+    68 SetScheduler { attributes: SchedulerAttributes } => "set the scheduling policy {}", attributes.policy;
+    /// ioprio_set(2)
+    69 SetIoPriority { value: u16 } => "set the I/O priority, class {}, level {}", value >> 13, value & 0x1fff;
+    /// personality(2)
+    70 SetPersonality { persona: u32 } => "set the personality {persona:#x}";
+    /// set_mempolicy(2): a mode with its flags, and a bit set.
+    71 SetMemoryPolicy { mode: u32, nodes: &'a [u8] } => "set the memory policy {mode:#x} of nodes {}", Numbers(nodes);
+    /// Written to /proc/self/timens_offsets, before a process is in the namespace. Dumpable for that one write: the file of
+    /// a process that is not belongs to root.
+    74 SetTimeOffsets { lines: &'a [u8] } => "set the clocks off: {}", lines.trim_ascii_end().escape_ascii();
 }
 
 /// A cgroup below another one.
@@ -257,6 +274,21 @@ struct Below<'a>(&'a Option<Text<'a>>);
 impl fmt::Display for Below<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |path| write!(f, ", and {path} below it"))
+    }
+}
+
+/// The numbers of a bit set.
+struct Numbers<'a>(&'a [u8]);
+
+impl fmt::Display for Numbers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits =
+            self.0.iter().enumerate().flat_map(|(at, byte)| (0..8).map(move |bit| (at * 8 + bit, byte >> bit & 1)));
+        let numbers = bits.filter(|(_, bit)| *bit == 1).map(|(number, _)| number);
+        for (n, number) in numbers.enumerate() {
+            write!(f, "{}{number}", if n == 0 { "" } else { "," })?;
+        }
+        Ok(())
     }
 }
 

@@ -290,6 +290,26 @@ impl fmt::Display for Tree<'_> {
     }
 }
 
+record! {
+    /// What sched_setattr(2) sets.
+    SchedulerAttributes {
+        /// `SCHED_*`
+        policy: u32,
+        /// `SCHED_FLAG_*`
+        flags: u64,
+        /// -20 to 19
+        nice: i32,
+        /// Of a realtime policy.
+        priority: u32,
+        /// Nanoseconds, of `SCHED_DEADLINE`.
+        runtime: u64,
+        /// Nanoseconds, of `SCHED_DEADLINE`.
+        deadline: u64,
+        /// Nanoseconds, of `SCHED_DEADLINE`.
+        period: u64,
+    }
+}
+
 /// What to do where a cgroup has no such file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing<'a> {

@@ -6,6 +6,7 @@ mod capabilities;
 mod descriptors;
 mod devices;
 mod doctor;
+mod events;
 mod exec;
 mod exec_security;
 mod features;
@@ -17,6 +18,7 @@ mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod oom;
 mod pause;
 mod planc;
 mod process;
@@ -26,6 +28,7 @@ mod rootfs;
 mod rootless;
 mod rootless_cgroups;
 mod run;
+mod scheduling;
 mod state;
 mod systemd;
 mod systemd_bus;
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
         systemd::TESTS,
         systemd_bus::TESTS,
         pause::TESTS,
+        events::TESTS,
+        oom::TESTS,
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        scheduling::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
         exec::TESTS,

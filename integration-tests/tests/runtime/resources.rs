@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use integration_tests::harness::Need;
+use integration_tests::harness::{Need, say};
 use integration_tests::lane::Lane;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
@@ -412,7 +412,10 @@ fn a_container_of_512_kib(scene: &Scene) {
         let sizes = [256u64, 384, 512, 768, 1024, 2048, 4096, 8192, 16384];
         let found = sizes.iter().map(|kib| (*kib, runs(*kib))).find(|(_, (is_well, _))| *is_well);
         let least = found.map(|(kib, _)| kib);
-        println!("\nleast memory.max for /bin/true under {}: {least:?} KiB", stage.runtime.path.display());
+        say(format_args!(
+            "\n     least memory.max for /bin/true under {}: {least:?} KiB",
+            stage.runtime.path.display()
+        ));
         if stage.runtime.kind == Kind::Planc {
             assert!(least.is_some_and(|kib| kib <= 512), "{least:?} KiB; at 512: {:?}", runs(512));
         }

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod demo;
 mod doctor;
+mod events;
 mod exec;
 mod explain;
 mod features;
@@ -45,6 +46,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &delete::COMMAND,
     &demo::COMMAND,
     &doctor::COMMAND,
+    &events::COMMAND,
     &exec::COMMAND,
     &explain::COMMAND,
     &features::COMMAND,

@@ -27,19 +27,8 @@ fn is_text(text: &Option<String>) -> bool {
 pub(super) fn supported_process(process: &Process) -> Result<(), Invalid> {
     refuse(
         "/process",
-        &[
-            ("apparmorProfile", is_text(process.apparmor_profile())),
-            ("selinuxLabel", is_text(process.selinux_label())),
-            ("scheduler", process.scheduler().is_some()),
-            ("ioPriority", process.io_priority().is_some()),
-        ],
+        &[("apparmorProfile", is_text(process.apparmor_profile())), ("selinuxLabel", is_text(process.selinux_label()))],
     )
-}
-
-/// Refuses what is not supported yet of a process that joins a container.
-pub(super) fn supported_exec(process: &Process) -> Result<(), Invalid> {
-    supported_process(process)?;
-    refuse("/process", &[("execCPUAffinity", process.exec_cpu_affinity().is_some())])
 }
 
 /// Refuses what is not supported yet.
@@ -52,9 +41,6 @@ pub(super) fn supported(process: &Process, linux: &Linux) -> Result<(), Invalid>
             ("mountLabel", is_text(linux.mount_label())),
             ("intelRdt", linux.intel_rdt().as_ref().is_some_and(is_rdt)),
             ("netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
-            ("timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())),
-            ("personality", linux.personality().is_some()),
-            ("memoryPolicy", linux.memory_policy().is_some()),
         ],
     )
 }

@@ -7,7 +7,7 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
-use super::{capabilities, check, namespaces, process, program, rlimits, terminal};
+use super::{capabilities, check, namespaces, process, program, rlimits, scheduling, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
 use crate::wire::{HostOp, InitOp, Spaces, Text, WindowSize};
@@ -83,8 +83,9 @@ impl LaunchPlan {
         let launch = &Launch { id, bundle, state_dir, options: &create, acts: Acts::Run };
         // The slots of namespaces that were joined by path are the container's init's, not this one's.
         let request = &Request::read(spec, process, facts, launch, &mut Draft::default())?;
-        check::supported_exec(process)?;
+        check::supported_process(process)?;
         let limits = rlimits::Limits::read(process.rlimits().as_ref())?;
+        let scheduling = scheduling::Scheduling::read_exec(process, request.linux, plan)?;
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
         let program = program::Program::read(process, create.listen_fds)?;
@@ -101,6 +102,7 @@ impl LaunchPlan {
         // Join.
         process::harden(plan);
         enter_unit(joining, facts, plan)?;
+        scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
         let console = terminal.open(plan)?;
         program.change_directory(plan);
@@ -109,6 +111,7 @@ impl LaunchPlan {
         terminal::Terminal::take(console, plan);
         rlimits::set(request, &limits, plan);
         process::join_keyring(request, plan)?;
+        scheduling.set(plan);
         capabilities::bound(&sets, plan);
         user.set(plan);
         capabilities::set(&sets, plan);

@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 };
 
 use super::cgroup::properties;
-use super::{capabilities, mount_options};
+use super::{capabilities, mount_options, scheduling};
 use crate::spec;
 use crate::wire::{HookKind, Ns};
 
@@ -44,7 +44,9 @@ fn linux() -> LinuxFeature {
     let mut rdt = IntelRdt::default();
     rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
     let mut policy = MemoryPolicy::default();
-    policy.set_modes(Some(Vec::new())).set_flags(Some(Vec::new()));
+    policy
+        .set_modes(Some(scheduling::MODES.map(|(_, name, ..)| name.to_owned()).to_vec()))
+        .set_flags(Some(scheduling::FLAGS.map(|(_, name, _)| name.to_owned()).to_vec()));
     let mut idmap = IDMap::default();
     idmap.set_enabled(Some(false));
     let mut mounts = MountExtensions::default();

@@ -19,9 +19,11 @@ mod process;
 mod program;
 mod rlimits;
 mod rootfs;
+mod scheduling;
 mod sysctl;
 mod terminal;
 mod text;
+mod time_offsets;
 pub(crate) mod update;
 mod verify;
 
@@ -225,6 +227,106 @@ impl<'a> Request<'a> {
     }
 }
 
+/// All that config.json asks for, each chapter read and checked: what cannot be is said before any step is written.
+struct Chapters<'a> {
+    mounts: mounts::Mounts,
+    devices: devices::Devices,
+    resources: cgroup::Limits,
+    covered: rootfs::Covered,
+    sysctls: sysctl::Sysctls<'a>,
+    names: process::Names<'a>,
+    limits: rlimits::Limits,
+    scheduling: scheduling::Scheduling,
+    offsets: time_offsets::TimeOffsets,
+    sets: capabilities::Sets,
+    user: process::User<'a>,
+    program: program::Program,
+    terminal: terminal::Terminal,
+    told: process::Told,
+}
+
+impl<'a> Chapters<'a> {
+    fn read(request: &'a Request<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
+        check::supported(request.process, request.linux)?;
+        let mounts = mounts::Mounts::read(request, plan)?;
+        let user = process::User::read(request)?;
+        let terminal = terminal::Terminal::read(request, user.uid())?;
+        terminal.check(&mounts)?;
+        Ok(Self {
+            devices: devices::Devices::read(request)?,
+            resources: cgroup::Limits::read(request, plan)?,
+            covered: rootfs::Covered::read(request.linux)?,
+            sysctls: sysctl::Sysctls::read(request)?,
+            names: process::Names::read(request.spec, &request.spaces)?,
+            limits: rlimits::Limits::read(request.process.rlimits().as_ref())?,
+            scheduling: scheduling::Scheduling::read(request.process, request.linux, plan)?,
+            offsets: time_offsets::TimeOffsets::read(request)?,
+            sets: capabilities::Sets::read(request, plan),
+            program: program::Program::read(request.process, request.launch.options.listen_fds)?,
+            told: process::Told::read(request.launch.options)?,
+            mounts,
+            user,
+            terminal,
+        })
+    }
+
+    /// The canonical order: whatever is asked for, this is when.
+    fn write(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+        // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
+        rootfs::claim(request, plan);
+        cgroup::make(request, &self.resources, plan)?;
+        namespaces::open(request, plan);
+        let listener = process::listen(request, plan)?;
+        namespaces::spawn(request, plan);
+
+        // Isolate: init sheds what it was born with, and enters its namespaces.
+        process::harden(plan);
+        cgroup::start_unit(request, &self.resources, plan)?;
+        self.scheduling.begin(plan);
+        namespaces::enter(request, &self.mounts, &self.offsets, plan);
+
+        // Furnish: the container's filesystem is put together, becomes the root, and is closed.
+        rootfs::attach(request, plan);
+        let attached = mounts::attach(&self.mounts, plan)?;
+        devices::furnish(request, &self.devices, &attached, plan);
+        let console = self.terminal.open(plan)?;
+        terminal::Terminal::bind(console, &attached, plan);
+        mounts::set_read_only(&attached, plan);
+        let taken = rootfs::take(&self.covered, plan)?;
+        let proc = sysctl::open(request, &self.sysctls, plan)?;
+        request.hooks.before_switch(request, plan)?;
+        rootfs::switch(request, plan);
+        namespaces::enter_pid(request, plan);
+        rootfs::cover(&self.covered, &taken, plan)?;
+        sysctl::write(&self.sysctls, proc, plan);
+        self.names.set(plan);
+        self.program.enter_directory(plan);
+        rootfs::protect(request, plan);
+
+        // Confine: init gives up what the program shall not have.
+        terminal::Terminal::take(console, plan);
+        rlimits::set(request, &self.limits, plan);
+        process::join_keyring(request, plan)?;
+        self.scheduling.set(plan);
+        capabilities::bound(&self.sets, plan);
+        self.user.set(plan);
+        capabilities::set(&self.sets, plan);
+        self.user.set_umask(request, plan);
+        process::gain_no_privileges(request, plan);
+        self.program.find(self.user.uid(), plan);
+        self.terminal.hand_over(plan);
+        process::record(listener, &self.resources, &self.told, plan)?;
+
+        // Act two, run.
+        process::await_start(listener, plan);
+        request.hooks.before_program(&self.program, plan);
+        rlimits::lower(&self.limits, plan);
+        self.program.execute(plan);
+        request.hooks.after_program(plan);
+        Ok(())
+    }
+}
+
 impl LaunchPlan {
     /// Compiles the plan of a new container. Pure: the same arguments always give the same plan.
     ///
@@ -234,76 +336,12 @@ impl LaunchPlan {
         let mut draft = Draft::default();
         let plan = &mut draft;
 
-        // Read all of it first: what cannot be is said before any step is written.
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
         request.cgroup = cgroup::way(spec, request.linux, facts, request.host_cgroups, launch)?;
-        check::supported(process, request.linux)?;
         let request = &request;
-        let mounts = mounts::Mounts::read(request, plan)?;
-        let devices = devices::Devices::read(request)?;
-        let resources = cgroup::Limits::read(request, plan)?;
-        let covered = rootfs::Covered::read(request.linux)?;
-        let sysctls = sysctl::Sysctls::read(request)?;
-        let names = process::Names::read(spec, &request.spaces)?;
-        let limits = rlimits::Limits::read(request.process.rlimits().as_ref())?;
-        let sets = capabilities::Sets::read(request, plan);
-        let user = process::User::read(request)?;
-        let program = program::Program::read(request.process, launch.options.listen_fds)?;
-        let terminal = terminal::Terminal::read(request, user.uid())?;
-        terminal.check(&mounts)?;
-        let told = process::Told::read(launch.options)?;
-
-        // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
-        rootfs::claim(request, plan);
-        cgroup::make(request, &resources, plan)?;
-        namespaces::open(request, plan);
-        let listener = process::listen(request, plan)?;
-        namespaces::spawn(request, plan);
-
-        // Isolate: init sheds what it was born with, and enters its namespaces.
-        process::harden(plan);
-        cgroup::start_unit(request, &resources, plan)?;
-        namespaces::enter(request, &mounts, plan);
-
-        // Furnish: the container's filesystem is put together, becomes the root, and is closed.
-        rootfs::attach(request, plan);
-        let attached = mounts::attach(&mounts, plan)?;
-        devices::furnish(request, &devices, &attached, plan);
-        let console = terminal.open(plan)?;
-        terminal::Terminal::bind(console, &attached, plan);
-        mounts::set_read_only(&attached, plan);
-        let taken = rootfs::take(&covered, plan)?;
-        let proc = sysctl::open(request, &sysctls, plan)?;
-        request.hooks.before_switch(request, plan)?;
-        rootfs::switch(request, plan);
-        namespaces::enter_pid(request, plan);
-        rootfs::cover(&covered, &taken, plan)?;
-        sysctl::write(&sysctls, proc, plan);
-        names.set(plan);
-        program.enter_directory(plan);
-        rootfs::protect(request, plan);
-
-        // Confine: init gives up what the program shall not have.
-        terminal::Terminal::take(console, plan);
-        rlimits::set(request, &limits, plan);
-        process::join_keyring(request, plan)?;
-        capabilities::bound(&sets, plan);
-        user.set(plan);
-        capabilities::set(&sets, plan);
-        user.set_umask(request, plan);
-        process::gain_no_privileges(request, plan);
-        program.find(user.uid(), plan);
-        terminal.hand_over(plan);
-        process::record(listener, &resources, &told, plan)?;
-
-        // Act two, run.
-        process::await_start(listener, plan);
-        request.hooks.before_program(&program, plan);
-        rlimits::lower(&limits, plan);
-        program.execute(plan);
-        request.hooks.after_program(plan);
-
+        let chapters = Chapters::read(request, plan)?;
+        chapters.write(request, plan)?;
         Ok(draft.finish())
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Update {
     pub(crate) resources: Value,
     /// Its values for the files of the cgroup, in order.
     pub(crate) settings: Vec<Setting>,
+    /// Those of its values that systemd does not write exactly, where it made the cgroup.
+    pub(crate) rounded: Vec<Setting>,
     /// What the unit is told, where systemd made the cgroup.
     pub(crate) properties: Vec<Asked>,
     /// What the unit was told of the same before.
@@ -42,6 +44,7 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let new = read(&resources)?;
     let mut warnings = Vec::new();
     let mut settings = settings::compile(&new, host, &mut warnings)?;
+    let rounded = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
     // What somebody else changed meanwhile is set again only where it is asked for.
     settings.retain(|setting| is_given(&given, &setting.origin) || !before.contains(setting));
     // A warning ends with its place; those of the container's own config.json were given when it was made.
@@ -55,7 +58,7 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let memory = new.memory().filter(|memory| memory.check_before_update() == Some(true));
     let check_memory = memory.and_then(|memory| memory.limit()).filter(|limit| *limit > 0);
     let (properties, properties_before) = properties::changes(&read(old)?, &new, |origin| is_given(&given, origin));
-    Ok(Update { resources, settings, properties, properties_before, devices, warnings, check_memory })
+    Ok(Update { resources, settings, rounded, properties, properties_before, devices, warnings, check_memory })
 }
 
 fn read(resources: &Value) -> Result<LinuxResources, Invalid> {

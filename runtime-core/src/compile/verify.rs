@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 30] = [
+const AT_MOST_ONCE: [&str; 35] = [
     "OpenCgroup",
     "StartUnit",
     "EnterUnit",
@@ -57,6 +57,11 @@ const AT_MOST_ONCE: [&str; 30] = [
     "TakeTerminal",
     "SendTerminal",
     "KeepTerminal",
+    "SetScheduler",
+    "SetIoPriority",
+    "SetPersonality",
+    "SetMemoryPolicy",
+    "SetTimeOffsets",
 ];
 
 /// Which steps come after which: all of the first before any of the second.
@@ -122,6 +127,12 @@ const ORDER: &[(&str, &[&str])] = &[
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
     ("OpenProc", &["PivotRoot", "MoveRoot"]),
+    // The clocks of a namespace are fixed by the first process in it.
+    ("SetTimeOffsets", &["Refork", "AttachRootfs"]),
+    // A deadline cannot be inherited by a child (sched(7)), and realtime needs privileges.
+    ("Refork", &["SetScheduler", "SetMemoryPolicy"]),
+    ("SetScheduler", &["SetUser", "Bound"]),
+    ("SetIoPriority", &["SetUser", "Bound"]),
     // What hooks look at is complete, and whatever becomes of them is journalled.
     ("SetReadOnly", &["OwePoststop", "RunHook", "RunHookInside"]),
     ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot"]),

@@ -48,7 +48,9 @@ impl Walk<'_> {
             HostOp::FilterDevices { program } => self.filter_devices(program),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
             HostOp::ListenForStart { slot } => self.listen(slot),
-            HostOp::SpawnInit { spaces, into_cgroup } => self.spawn(spaces, into_cgroup),
+            HostOp::SpawnInit { spaces, into_cgroup } => {
+                return self.spawn(spaces, into_cgroup).map_err(|errno| self.unborn(step, errno));
+            }
             HostOp::WriteIdMaps { ref uids, ref gids, deny_setgroups } => self.write_maps(uids, gids, deny_setgroups),
             HostOp::LimitInit { resource, soft, hard, .. } => {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))

@@ -6,6 +6,7 @@ mod failpoint;
 mod failure;
 mod hooks;
 mod host;
+pub(crate) mod oom;
 mod program;
 mod spawn;
 pub(crate) mod start;

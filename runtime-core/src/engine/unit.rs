@@ -206,11 +206,7 @@ pub(super) fn end(
     };
     let found = record.open_marked(mark).map_err(failed)?;
     if let Some(cgroup) = &found {
-        match cgroup.destroy_at(&record.path, limit) {
-            // systemd removes it as soon as it is empty.
-            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
+        cgroup.destroy_at(&record.path, limit).map_err(failed)?;
         super::stage("cgroup-removed");
     } else if record.inode.is_some() {
         // A unit without a cgroup is none that runs, and one that does not run is not kept (CollectMode).

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::wait::WaitStatus;
 use nix::time::{ClockId, clock_gettime};
 
-use super::failure;
+use super::failure::{self, End};
 use super::hooks;
 use super::program::Program;
 use super::spawn::{self, Birth};
@@ -71,6 +71,8 @@ pub(super) struct Walk<'a> {
     pub(super) contact: Contact,
     /// Whether a process that joins could not be born in it.
     pub(super) outside: bool,
+    /// How many processes the kernel had killed in it for want of memory.
+    pub(super) kills: u64,
     /// Whether a process that joins may be born elsewhere in the container's cgroup.
     pub(super) may_evade: bool,
     pub(super) slots: Vec<OwnedFd>,
@@ -123,6 +125,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         cgroup: None,
         contact: Contact::None,
         outside: false,
+        kills: 0,
         slots: Vec::new(),
         page,
         init: None,
@@ -203,7 +206,9 @@ impl Walk<'_> {
                 self.terminal = terminal.or(self.terminal.take());
                 self.follow()
             }
-            Ok(Received::End) if executes && executed(self.plan, &self.page) => self.follow(),
+            Ok(Received::End) if executes && executed(self.plan, &self.page) => {
+                self.follow().and_then(|()| self.survive())
+            }
             Ok(_) => Err(self.diagnose()),
             Err(errno) => Err(self.overdue(errno)),
         }
@@ -233,6 +238,7 @@ impl Walk<'_> {
         recorder.slots.store(self.slots.len() as u32, Ordering::Relaxed);
         recorder.first.store(first as u32, Ordering::Relaxed);
         let (turn, end) = turn::pair()?;
+        self.count_kills();
         let spawn = |cgroup: Option<&Cgroup>| {
             spawn::spawn(&Birth {
                 spaces,
@@ -273,15 +279,15 @@ impl Walk<'_> {
     }
 
     /// The error of an init that ended, or that did not take its turn.
-    fn diagnose(&mut self) -> Error {
+    pub(super) fn diagnose(&mut self) -> Error {
         if let Err(error) = self.follow() {
             return error;
         }
         let end = self.init.as_ref().and_then(|init| end_of(&init.process.pidfd));
         let killed = matches!(end, Some(WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _)));
-        // What the kernel killed in a container that was there before may have been another process.
-        let oom = killed && self.joined.is_none() && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
-        failure::init_ended(self.plan, self.page.recorder(), end, oom)
+        let oom = if killed { self.out_of_memory() } else { None };
+        let end = oom.map(End::OutOfMemory).or(end.map(End::Seen)).unwrap_or(End::Unseen);
+        failure::init_ended(self.plan, self.page.recorder(), end)
     }
 
     /// The error of an init whose turn did not end in time.

@@ -191,6 +191,9 @@ impl Limits {
     /// What holds once nothing more is born before the program.
     pub(super) fn set_late(&self, plan: &mut Draft) -> Result<(), Invalid> {
         properties::each(&self.late, |asked, property| plan.host(&asked.origin, HostOp::ChangeUnit { property }))?;
+        if !self.late.is_empty() {
+            self.settings.iter().filter(|setting| setting.is_rounded()).for_each(|setting| setting.perform(plan));
+        }
         self.settings.iter().filter(|setting| setting.is_late()).for_each(|setting| setting.perform(plan));
         Ok(())
     }

@@ -52,10 +52,20 @@ impl Cgroup {
         openat2(&self.dir, path, how).map(|dir| Self { dir })
     }
 
+    /// What this one is in: a cgroup, or where its hierarchy is mounted.
+    pub(super) fn open_above(&self) -> nix::Result<Self> {
+        openat(&self.dir, "..", DIRECTORY, Mode::empty()).map(|dir| Self { dir })
+    }
+
+    /// The same cgroup, by another descriptor.
+    pub(super) fn try_clone(&self) -> nix::Result<Self> {
+        self.dir.try_clone().map(|dir| Self { dir }).map_err(errno_of)
+    }
+
     /// This cgroup, or the one below it, that a process is in.
     pub(crate) fn home_of(&self, pid: u32) -> nix::Result<Option<Self>> {
         if self.own_processes()?.contains(&pid) {
-            return self.dir.try_clone().map(|dir| Some(Self { dir })).map_err(errno_of);
+            return self.try_clone().map(Some);
         }
         for name in children(&self.dir)? {
             let child = match openat(&self.dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
@@ -94,12 +104,6 @@ impl Cgroup {
     /// Whether a process is in it or below it; a zombie is none.
     pub(crate) fn is_populated(&self) -> nix::Result<bool> {
         Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
-    }
-
-    /// How many of its processes the kernel killed for want of memory; 0 where it has no memory controller.
-    pub(crate) fn oom_kills(&self) -> u64 {
-        let events = self.read("memory.events").unwrap_or_default();
-        events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
     }
 
     /// Moves a process here.
@@ -159,6 +163,27 @@ impl Cgroup {
     }
 }
 
+impl Cgroup {
+    /// Reads a file into `buffer`, which grows where it must: how long it is. The kernel hands out such a file in one piece,
+    /// so that a read which leaves room has all of it.
+    pub(super) fn read_into(&self, name: &str, buffer: &mut Vec<u8>) -> nix::Result<usize> {
+        let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let mut length = 0;
+        loop {
+            match nix::unistd::read(&file, &mut buffer[length..]) {
+                Ok(0) => return Ok(length),
+                Ok(count) => length += count,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            if length < buffer.len() {
+                return Ok(length);
+            }
+            buffer.resize(2 * length, 0);
+        }
+    }
+}
+
 /// Removes a cgroup that no process is in. One that is gone is as good. The kernel may still be busy with the last
 /// process's end for a moment after it said that nothing is in it.
 fn rmdir(path: &Path, deadline: Instant) -> nix::Result<()> {
@@ -182,9 +207,12 @@ impl Cgroup {
 
     /// As [`Self::destroy`], of this one, which is at `path`.
     pub(crate) fn destroy_at(&self, path: &Path, limit: Duration) -> nix::Result<()> {
-        self.kill()?;
-        self.wait_until_empty(limit)?;
-        remove_below(&self.dir)?;
+        let emptied = self.kill().and_then(|()| self.wait_until_empty(limit)).and_then(|()| remove_below(&self.dir));
+        match emptied {
+            // systemd removes one of its own as soon as it is empty.
+            Err(Errno::ENOENT | Errno::ENODEV) => {}
+            emptied => emptied?,
+        }
         rmdir(path, Instant::now() + limit)
     }
 }
