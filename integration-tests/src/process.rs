@@ -90,6 +90,13 @@ pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bo
     }
 }
 
+/// The cgroup of a process, as this one sees it: the unified hierarchy's line of /proc/PID/cgroup, below its mount point.
+pub fn cgroup(pid: u32) -> PathBuf {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+    crate::oracle::cgroup_root().join(path.trim_start_matches('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

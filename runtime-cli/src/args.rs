@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::duration;
+
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
@@ -13,6 +15,8 @@ pub(crate) enum Takes {
     Value,
     /// A decimal number from 0.
     Number,
+    /// A duration, as Go writes it.
+    Duration,
 }
 
 /// A flag: how it is spelt, and what it does.
@@ -38,6 +42,11 @@ impl Flag {
     /// A flag with a number.
     pub(crate) const fn number(name: &'static str, about: &'static str) -> Self {
         Self { name, short: None, takes: Takes::Number, about }
+    }
+
+    /// A flag with a duration.
+    pub(crate) const fn duration(name: &'static str, about: &'static str) -> Self {
+        Self { name, short: None, takes: Takes::Duration, about }
     }
 
     /// The same flag, with one letter that also names it.
@@ -80,6 +89,11 @@ impl Given {
     /// The value of a flag that takes a number.
     pub(crate) fn number(&self, flag: &Flag) -> Option<u32> {
         self.value(flag)?.to_str()?.parse().ok()
+    }
+
+    /// The value of a flag that takes a duration, in nanoseconds.
+    pub(crate) fn duration(&self, flag: &Flag) -> Option<i64> {
+        duration::parse(self.value(flag)?.to_str()?)
     }
 
     /// The word at `index` as text. What is no UTF-8 becomes U+FFFD, which no id and no signal contains.
@@ -171,7 +185,13 @@ impl Words {
                 // Whatever comes next is the value, also where it begins with a dash: `--memory -1`.
                 let next = || self.0.raw_args().ok()?.next();
                 let Some(value) = inline.or_else(next) else { return Err(format!("flag needs an argument: -{name}")) };
-                if flag.takes == Takes::Number && value.to_str().is_none_or(|v| v.parse::<u32>().is_err()) {
+                let text = value.to_str();
+                let is_valid = match flag.takes {
+                    Takes::Number => text.is_some_and(|text| text.parse::<u32>().is_ok()),
+                    Takes::Duration => text.and_then(duration::parse).is_some(),
+                    Takes::Switch | Takes::Value => true,
+                };
+                if !is_valid {
                     return invalid(&value);
                 }
                 Ok(value)
@@ -218,7 +238,8 @@ mod tests {
     const DETACH: Flag = Flag::switch("detach", "").or("d");
     const NO_SUBREAPER: Flag = Flag::switch("no-subreaper", "");
     const PRESERVE: Flag = Flag::number("preserve-fds", "");
-    const KNOWN: &[&Flag] = &[&BUNDLE, &DETACH, &NO_SUBREAPER, &PRESERVE, &HELP];
+    const INTERVAL: Flag = Flag::duration("interval", "");
+    const KNOWN: &[&Flag] = &[&BUNDLE, &DETACH, &NO_SUBREAPER, &PRESERVE, &INTERVAL, &HELP];
 
     fn read(line: &str) -> Result<Given, String> {
         Words::new(line.split_whitespace().map(OsString::from)).read(KNOWN, Until::End)
@@ -251,6 +272,7 @@ mod tests {
         assert_eq!(read("--bundle=a=b").unwrap().path(&BUNDLE), Some(PathBuf::from("a=b")));
         assert_eq!(read("--bundle=").unwrap().path(&BUNDLE), None);
         assert_eq!(read("--preserve-fds 3").unwrap().number(&PRESERVE), Some(3));
+        assert_eq!(read("--interval -5ms").unwrap().duration(&INTERVAL), Some(-5_000_000));
     }
 
     #[test]
@@ -295,6 +317,7 @@ mod tests {
             ("-b", "flag needs an argument: -b"),
             ("--detach=maybe", "invalid boolean value \"maybe\" for -detach: parse error"),
             ("--preserve-fds x", "invalid value \"x\" for flag -preserve-fds: parse error"),
+            ("--interval 5", "invalid value \"5\" for flag -interval: parse error"),
             ("--preserve-fds -1", "invalid value \"-1\" for flag -preserve-fds: parse error"),
         ] {
             assert_eq!(read(line).unwrap_err(), error, "{line}");

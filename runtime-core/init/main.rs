@@ -14,6 +14,7 @@ mod isolate;
 mod memory;
 mod mounts;
 mod paths;
+mod scheduling;
 mod seccomp;
 mod sys;
 mod terminal;
@@ -275,6 +276,14 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::Execute { ref args, ref env, home } => execute::execute(init, args, env, home),
         InitOp::OpenTerminal { pts, uid, size, onlcr, slot } => terminal::open(init, &pts, uid, size, onlcr, slot),
         InitOp::BindConsole { place, terminal } => terminal::bind_console(init, &place, terminal),
+        InitOp::ResetAffinity {} => sys::sched_setaffinity(&[0xff; 1024]),
+        InitOp::TryAffinity { cpus } => scheduling::try_affinity(cpus),
+        InitOp::SetAffinity { cpus } => sys::sched_setaffinity(cpus),
+        InitOp::SetScheduler { ref attributes } => scheduling::set_scheduler(attributes),
+        InitOp::SetIoPriority { value } => sys::ioprio_set(value),
+        InitOp::SetPersonality { persona } => sys::personality(persona),
+        InitOp::SetMemoryPolicy { mode, nodes } => sys::set_mempolicy(mode, nodes),
+        InitOp::SetTimeOffsets { lines } => scheduling::set_time_offsets(lines),
         InitOp::TakeTerminal { terminal } => terminal::take(init.slots.get(terminal)?),
     }
 }

@@ -525,6 +525,31 @@ pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno
     done(call(nr::PRLIMIT64, [0, resource as usize, &raw const limit as usize, 0, 0, 0]))
 }
 
+/// Which CPUs this process may run on, as a bit set; the kernel takes out those that its cgroup has not.
+pub(crate) fn sched_setaffinity(cpus: &[u8]) -> Result<(), Errno> {
+    done(call(nr::SCHED_SETAFFINITY, [0, cpus.len(), cpus.as_ptr() as usize, 0, 0, 0]))
+}
+
+/// `attributes` is a struct sched_attr, which tells its own size.
+pub(crate) fn sched_setattr(attributes: &[u64; 7]) -> Result<(), Errno> {
+    done(call(nr::SCHED_SETATTR, [0, attributes.as_ptr() as usize, 0, 0, 0, 0]))
+}
+
+/// Of this process (IOPRIO_WHO_PROCESS).
+pub(crate) fn ioprio_set(value: u16) -> Result<(), Errno> {
+    done(call(nr::IOPRIO_SET, [1, 0, value.into(), 0, 0, 0]))
+}
+
+pub(crate) fn personality(persona: u32) -> Result<(), Errno> {
+    done(call(nr::PERSONALITY, [persona as usize, 0, 0, 0, 0, 0]))
+}
+
+/// `nodes` is a bit set in whole words; the kernel counts one bit more than it reads.
+pub(crate) fn set_mempolicy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
+    let (mask, bits) = if nodes.is_empty() { (0, 0) } else { (nodes.as_ptr() as usize, nodes.len() * 8 + 1) };
+    done(call(nr::SET_MEMPOLICY, [mode as usize, mask, bits, 0, 0, 0]))
+}
+
 pub(crate) fn sethostname(name: &[u8]) -> Result<(), Errno> {
     done(call(nr::SETHOSTNAME, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]))
 }

@@ -79,4 +79,6 @@ pub(super) mod number {
     pub(crate) const MOVE_MOUNT: usize = 429; pub(crate) const FSOPEN: usize = 430; pub(crate) const FSCONFIG: usize = 431;
     pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
     pub(crate) const FACCESSAT2: usize = 439; pub(crate) const MOUNT_SETATTR: usize = 442;
+    pub(crate) const SCHED_SETAFFINITY: usize = 122; pub(crate) const SCHED_SETATTR: usize = 274;
+    pub(crate) const IOPRIO_SET: usize = 30; pub(crate) const PERSONALITY: usize = 92; pub(crate) const SET_MEMPOLICY: usize = 237;
 }

@@ -79,4 +79,6 @@ pub(super) mod number {
     pub(crate) const MOVE_MOUNT: usize = 429; pub(crate) const FSOPEN: usize = 430; pub(crate) const FSCONFIG: usize = 431;
     pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
     pub(crate) const FACCESSAT2: usize = 439; pub(crate) const MOUNT_SETATTR: usize = 442;
+    pub(crate) const SCHED_SETAFFINITY: usize = 203; pub(crate) const SCHED_SETATTR: usize = 314;
+    pub(crate) const IOPRIO_SET: usize = 251; pub(crate) const PERSONALITY: usize = 135; pub(crate) const SET_MEMPOLICY: usize = 238;
 }

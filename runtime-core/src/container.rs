@@ -126,7 +126,10 @@ impl Container {
                 started => started,
             },
             Status::Running => wrong_status("cannot start an already running container"),
-            Status::Stopped => wrong_status("cannot start a container that has stopped"),
+            Status::Stopped => {
+                let why = engine::oom::reason_before_start(&state, &self.record).map(|why| format!(": {why}"));
+                wrong_status(&format!("cannot start a container that has stopped{}", why.unwrap_or_default()))
+            }
             status => wrong_status(&format!("cannot start a container in the {} state", status.name())),
         }
     }
@@ -201,6 +204,7 @@ impl Container {
             process,
             init: init.pid,
             cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
+            unit: self.record.cgroup.as_ref().and_then(|cgroup| Some(cgroup.unit.as_ref()?.name.as_str())),
             options,
         };
         Ok(LaunchPlan::exec(self.spec()?, &Facts::read()?, &joining)?)

@@ -54,12 +54,15 @@ mod lifecycle;
 mod process;
 pub mod spec;
 mod state;
+mod statistics;
 mod sys;
+mod update;
+mod watch;
 
 pub use bundle::Bundle;
 pub use compile::{
-    Acts, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step,
-    Timing, WhenPaused, features,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch,
+    Rootless, Step, Timing, WhenPaused, features,
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
@@ -72,4 +75,8 @@ pub use container::Container;
 pub use lifecycle::{Deletion, Runtime};
 pub use process::{Joined, Process, Signal, Stdio, Target};
 pub use state::{State, Status};
+pub use statistics::{
+    Cpu, Cpuset, Figures, Hugetlb, IoDevice, Memory, Meter, Pids, Pressure, Rdma, Stalls, Statistics,
+};
+pub use watch::{Event, Level, Shortage, Watch};
 pub use wire::WindowSize;

@@ -79,29 +79,63 @@ fn what_later_versions_bring_is_unsupported_and_named() {
     for (pointer, value, origin) in [
         ("/process/apparmorProfile", json!("docker-default"), ""),
         ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
-        ("/process/scheduler", json!({ "policy": "SCHED_FIFO" }), ""),
-        ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 }), ""),
         ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/linux/netDevices", json!({ "eth0": {} }), ""),
-        ("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), ""),
-        ("/linux/personality", json!({ "domain": "LINUX32" }), ""),
-        ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND", "nodes": "0" }), ""),
-        ("/linux/resources/memory", json!({ "limit": 1 }), "/linux/resources/memory/limit"),
-        ("/linux/resources/memory", json!({ "swappiness": 0 }), "/linux/resources/memory/swappiness"),
-        ("/linux/resources/cpu", json!({ "shares": 2 }), "/linux/resources/cpu/shares"),
-        ("/linux/resources/cpu", json!({ "cpus": "0" }), "/linux/resources/cpu/cpus"),
-        ("/linux/resources/pids", json!({ "limit": 0 }), "/linux/resources/pids/limit"),
-        ("/linux/resources/blockIO", json!({ "weight": 10 }), "/linux/resources/blockIO/weight"),
-        ("/linux/resources/hugepageLimits", json!([{ "pageSize": "2MB", "limit": 1 }]), ""),
-        ("/linux/resources/network", json!({ "classID": 1 }), "/linux/resources/network/classID"),
-        ("/linux/resources/rdma", json!({ "mlx": { "hcaHandles": 1 } }), ""),
-        ("/linux/resources/unified", json!({ "memory.high": "1" }), ""),
         ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
         ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
     ] {
         let invalid =
             refused(&[(pointer, value)], if origin.is_empty() { pointer } else { origin }, "not supported yet");
+        assert!(invalid.unsupported, "{invalid}");
+    }
+}
+
+#[test]
+fn scheduling_that_does_not_go_together() {
+    for (pointer, value, origin, why) in [
+        ("/process/scheduler", json!({"policy": "SCHED_FIFO", "nice": 1}), "/process/scheduler/nice", "only"),
+        ("/process/scheduler", json!({"policy": "SCHED_OTHER", "nice": 20}), "/process/scheduler/nice", "invalid"),
+        ("/process/scheduler", json!({"policy": "SCHED_BATCH", "priority": 1}), "/process/scheduler/priority", "only"),
+        (
+            "/process/scheduler",
+            json!({"policy": "SCHED_RR", "priority": -1}),
+            "/process/scheduler/priority",
+            "negative",
+        ),
+        ("/process/scheduler", json!({"policy": "SCHED_RR", "deadline": 1}), "/process/scheduler/deadline", "only"),
+        ("/process/scheduler", json!({"policy": "SCHED_SOON"}), "/process/scheduler/policy", "unknown variant"),
+        (
+            "/process/ioPriority",
+            json!({"class": "IOPRIO_CLASS_BE", "priority": 8}),
+            "/process/ioPriority/priority",
+            "invalid ioPriority.Priority: 8",
+        ),
+        ("/linux/timeOffsets", json!({"boottime": {"secs": 1}}), "/linux/timeOffsets/boottime", "new time namespace"),
+        ("/linux/timeOffsets", json!({"tai": {"secs": 1}}), "/linux/timeOffsets/tai", "no clock"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "/linux/memoryPolicy/nodes", "needs nodes"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL", "nodes": "0"}), "/linux/memoryPolicy/nodes", "no nodes"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "1-"}), "/linux/memoryPolicy/nodes", "no node"),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}),
+            "/linux/memoryPolicy/flags/1",
+            "exclude",
+        ),
+    ] {
+        refused(&[(pointer, value)], origin, why);
+    }
+}
+
+#[test]
+fn a_limit_whose_controller_is_missing_is_unsupported_and_named() {
+    for (pointer, value, origin) in [
+        ("/linux/resources/memory", json!({ "limit": 1 }), "/linux/resources/memory/limit"),
+        ("/linux/resources/cpu", json!({ "shares": 2 }), "/linux/resources/cpu/shares"),
+        ("/linux/resources/pids", json!({ "limit": 0 }), "/linux/resources/pids/limit"),
+        ("/linux/resources/unified", json!({ "memory.high": "1" }), "/linux/resources/unified/memory.high"),
+    ] {
+        let invalid = refused(&[(pointer, value)], origin, "not available");
         assert!(invalid.unsupported, "{invalid}");
     }
 }

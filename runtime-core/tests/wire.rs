@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use proptest::prelude::*;
 use runtime_core::wire::{
-    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Ns, Op, Param, Place,
-    Propagation, Slot, Spaces, Steps, Target, Text, Tree, WindowSize,
+    self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Missing, Ns, Op, Param, Place,
+    Propagation, Property, SchedulerAttributes, Slot, Spaces, Steps, Systemd, Target, Text, Tree, Value, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -44,6 +44,7 @@ struct Shapes<'a> {
     params: Vec<Param<'a>>,
     kinds: Vec<Propagation>,
     maps: Vec<IdMap>,
+    properties: Vec<Property<'a>>,
 }
 
 impl<'a> Shapes<'a> {
@@ -62,9 +63,25 @@ impl<'a> Shapes<'a> {
                 .map(|n| Propagation { kind: values.wide ^ u64::from(*n), recursive: values.flag })
                 .collect(),
             maps: values.numbers.iter().map(|n| IdMap { inside: *n, outside: !*n, count: n / 2 }).collect(),
+            properties: properties(values),
             texts,
         }
     }
+}
+
+/// One of every type; a list of texts has a slice of its own in the op.
+fn properties(v: &Values) -> Vec<Property<'_>> {
+    let values = [
+        Value::Bool(v.flag),
+        Value::Byte(v.slot as u8),
+        Value::I32(v.signed),
+        Value::U32(v.numbers[0]),
+        Value::I64(i64::from(v.signed)),
+        Value::U64(v.wide),
+        Value::Text(Text(&v.texts[1])),
+        Value::Set(&v.bytes),
+    ];
+    values.map(|value| Property { name: Text(&v.texts[0]), value, since: v.slot }).to_vec()
 }
 
 fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
@@ -72,7 +89,10 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
     vec![
         HostOp::ClaimId { path: text },
         HostOp::CheckRootfs { path: text },
-        HostOp::CreateCgroup { root: text, path: other },
+        HostOp::CreateCgroup { root: text, path: other, controllers: text },
+        HostOp::SetCgroup { file: text, value: other.bytes(), missing: Missing::Fail },
+        HostOp::SetCgroup { file: text, value: &[], missing: Missing::Skip },
+        HostOp::SetCgroup { file: text, value: &[], missing: Missing::Instead(other, text.bytes()) },
         HostOp::FilterDevices { program: &v.bytes },
         HostOp::OpenNamespace { ns: Ns::ALL[v.ns], path: text, slot },
         HostOp::ListenForStart { slot },
@@ -91,7 +111,21 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::SendTerminal { path: text },
         HostOp::KeepTerminal {},
         HostOp::OwePoststop {},
+        HostOp::OwnCgroup { uid: number },
         HostOp::RunHook { hook: hook(v, s) },
+        HostOp::StartUnit {
+            root: text,
+            path: other,
+            unit: text,
+            by: if v.flag { Systemd::User } else { Systemd::System },
+            properties: List::new(&s.properties),
+            controllers: other,
+        },
+        HostOp::SetProperty {
+            property: Property { name: text, value: Value::Texts(List::new(&s.texts)), since: v.slot },
+        },
+        HostOp::ChangeUnit { property: s.properties[v.ns] },
+        HostOp::EnterUnit { unit: text, below: v.flag.then_some(other) },
     ]
 }
 
@@ -225,8 +259,32 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
 }
 
 /// Every op, filled with these values.
+fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
+    let number = v.numbers[0];
+    vec![
+        InitOp::ResetAffinity {},
+        InitOp::TryAffinity { cpus: &v.bytes },
+        InitOp::SetAffinity { cpus: &v.bytes },
+        InitOp::SetScheduler {
+            attributes: SchedulerAttributes {
+                policy: number,
+                flags: v.wide,
+                nice: v.signed,
+                priority: !number,
+                runtime: !v.wide,
+                deadline: v.wide / 3,
+                period: 1,
+            },
+        },
+        InitOp::SetIoPriority { value: v.slot },
+        InitOp::SetPersonality { persona: number },
+        InitOp::SetMemoryPolicy { mode: number, nodes: &v.bytes },
+        InitOp::SetTimeOffsets { lines: &v.bytes },
+    ]
+}
+
 fn every<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<Op<'a>> {
-    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).map(Op::Init);
+    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).chain(scheduling_ops(v)).map(Op::Init);
     host_ops(v, s).into_iter().map(Op::Host).chain(init).collect()
 }
 
@@ -263,6 +321,8 @@ fn no_op_is_left_out() {
     let defined = source.lines().filter(is_op);
     let mut defined: Vec<_> = defined.map(|line| line.trim_start().split(' ').nth(1).unwrap()).collect();
     names.sort_unstable();
+    // Some are there in several shapes.
+    names.dedup();
     defined.sort_unstable();
     assert_eq!(names, defined);
 }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::codec::{List, Reader, Sink, Text, Wire};
 use super::types::*;
+use super::unit::{Property, Systemd};
 
 macro_rules! ops {
     ($(#[$edoc:meta])* $enum:ident: $(
@@ -56,7 +57,8 @@ ops! {
     /// Fails before anything is made where the root filesystem is missing.
     2 CheckRootfs { path: Text<'a> } => "check that the root filesystem {path} is a directory";
     /// `path` starts at the hierarchy's mount point `root`.
-    3 CreateCgroup { root: Text<'a>, path: Text<'a> } => "make the cgroup {path}";
+    /// `controllers`, separated by spaces, are handed down to it by every cgroup above it that can.
+    3 CreateCgroup { root: Text<'a>, path: Text<'a>, controllers: Text<'a> } => "make the cgroup {path}";
     /// BPF_PROG_TYPE_CGROUP_DEVICE instructions, 8 bytes each.
     4 FilterDevices { program: &'a [u8] } => "attach a device filter of {} instructions", program.len() / 8;
     /// The type of what is opened is checked with NS_GET_NSTYPE.
@@ -81,6 +83,9 @@ ops! {
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
+    /// One write to a file of the container's cgroup (Documentation/admin-guide/cgroup-v2.rst).
+    15 SetCgroup { file: Text<'a>, value: &'a [u8], missing: Missing<'a> }
+        => "set {} to \"{}\"{missing}", Bare(*file), value.escape_ascii();
     /// Journalled before the first hook: whatever ends the container from here on, its poststop hooks are run.
     16 OwePoststop {} => "owe the poststop hooks from here on";
     /// In the runtime's namespaces; the step ends with the hook, or with its time.
@@ -89,6 +94,9 @@ ops! {
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
     25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
+    /// The directory, and those of its files that the kernel lists in /sys/kernel/cgroup/delegate (cgroups(7)). One that was
+    /// there before the container keeps its owner.
+    29 OwnCgroup { uid: u32 } => "give the cgroup to uid {uid}";
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
     /// A SOCK_STREAM connection for each process that is filtered: now, so that create fails where nobody listens.
@@ -97,6 +105,19 @@ ops! {
     20 SendTerminal { path: Text<'a> } => "send the terminal to {path}";
     /// For whoever called the runtime: an attached run, or a program that embeds it.
     21 KeepTerminal {} => "keep the terminal for the caller";
+    /// StartTransientUnit (org.freedesktop.systemd1(5)) with init in it; the step ends when the job is done and init is
+    /// seen in `path`, which starts at the cgroup of that systemd.
+    22 StartUnit {
+        root: Text<'a>, path: Text<'a>, unit: Text<'a>, by: Systemd, properties: List<'a, Property<'a>>,
+        controllers: Text<'a>
+    } => "have {by} start the unit {unit}, and init in it at {path}";
+    /// What config.json asks of the unit that is about to be started.
+    23 SetProperty { property: Property<'a> } => "ask for {property} of the unit";
+    /// SetUnitProperties, until the next boot.
+    26 ChangeUnit { property: Property<'a> } => "ask for {property} of the running unit";
+    /// AttachProcessesToUnit: whom the caller may not move, and so not have born there, its systemd has moved by the host's.
+    27 EnterUnit { unit: Text<'a>, below: Option<Text<'a>> }
+        => "have the user's systemd put init into the unit {unit}{}, unless it was born there", Below(below);
 }
 
 ops! {
@@ -242,6 +263,23 @@ ops! {
     /// After it no system call is made but execve(2). The listener is sent by a thread that has no filter, and that
     /// execve(2) ends.
     64 InstallSeccomp {} => "install the seccomp filter";
+    /// sched_setaffinity(2): the caller may be pinned, which is nothing to the container.
+    67 ResetAffinity {} => "run on any CPU";
+    /// A bit set. CPUs that the cgroup has not are no error: what runs on them only brings the process there.
+    72 TryAffinity { cpus: &'a [u8] } => "run on the CPUs {} for now, if it may", Numbers(cpus);
+    /// A bit set.
+    73 SetAffinity { cpus: &'a [u8] } => "run on the CPUs {}", Numbers(cpus);
+    /// sched_setattr(2)
+    68 SetScheduler { attributes: SchedulerAttributes } => "set the scheduling policy {}", attributes.policy;
+    /// ioprio_set(2)
+    69 SetIoPriority { value: u16 } => "set the I/O priority, class {}, level {}", value >> 13, value & 0x1fff;
+    /// personality(2)
+    70 SetPersonality { persona: u32 } => "set the personality {persona:#x}";
+    /// set_mempolicy(2): a mode with its flags, and a bit set.
+    71 SetMemoryPolicy { mode: u32, nodes: &'a [u8] } => "set the memory policy {mode:#x} of nodes {}", Numbers(nodes);
+    /// Written to /proc/self/timens_offsets, before a process is in the namespace. Dumpable for that one write: the file of
+    /// a process that is not belongs to root.
+    74 SetTimeOffsets { lines: &'a [u8] } => "set the clocks off: {}", lines.trim_ascii_end().escape_ascii();
 }
 
 /// What of SECCOMP_FILTER_FLAG_* is set, behind a sentence.
@@ -260,6 +298,21 @@ struct Below<'a>(&'a Option<Text<'a>>);
 impl fmt::Display for Below<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |path| write!(f, ", and {path} below it"))
+    }
+}
+
+/// The numbers of a bit set.
+struct Numbers<'a>(&'a [u8]);
+
+impl fmt::Display for Numbers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits =
+            self.0.iter().enumerate().flat_map(|(at, byte)| (0..8).map(move |bit| (at * 8 + bit, byte >> bit & 1)));
+        let numbers = bits.filter(|(_, bit)| *bit == 1).map(|(number, _)| number);
+        for (n, number) in numbers.enumerate() {
+            write!(f, "{}{number}", if n == 0 { "" } else { "," })?;
+        }
+        Ok(())
     }
 }
 

@@ -290,6 +290,71 @@ impl fmt::Display for Tree<'_> {
     }
 }
 
+record! {
+    /// What sched_setattr(2) sets.
+    SchedulerAttributes {
+        /// `SCHED_*`
+        policy: u32,
+        /// `SCHED_FLAG_*`
+        flags: u64,
+        /// -20 to 19
+        nice: i32,
+        /// Of a realtime policy.
+        priority: u32,
+        /// Nanoseconds, of `SCHED_DEADLINE`.
+        runtime: u64,
+        /// Nanoseconds, of `SCHED_DEADLINE`.
+        deadline: u64,
+        /// Nanoseconds, of `SCHED_DEADLINE`.
+        period: u64,
+    }
+}
+
+/// What to do where a cgroup has no such file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing<'a> {
+    /// It is an error.
+    Fail,
+    /// Nothing.
+    Skip,
+    /// Another file gets another value.
+    Instead(Text<'a>, &'a [u8]),
+}
+
+impl<'a> Wire<'a> for Missing<'a> {
+    fn put(&self, out: &mut impl Sink) {
+        match self {
+            Self::Fail => 0u8.put(out),
+            Self::Skip => 1u8.put(out),
+            Self::Instead(file, value) => {
+                2u8.put(out);
+                file.put(out);
+                value.put(out);
+            }
+        }
+    }
+    fn get(from: &mut Reader<'a>) -> Option<Self> {
+        match u8::get(from)? {
+            0 => Some(Self::Fail),
+            1 => Some(Self::Skip),
+            2 => Some(Self::Instead(Text::get(from)?, <&[u8]>::get(from)?)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fail => Ok(()),
+            Self::Skip => f.write_str(", if it is there"),
+            Self::Instead(file, value) => {
+                write!(f, ", or else {} to \"{}\"", file.bytes().escape_ascii(), value.escape_ascii())
+            }
+        }
+    }
+}
+
 /// What must stand, or is made, where something is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -3,9 +3,11 @@
 
 mod attached;
 mod capabilities;
+mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
+mod events;
 mod exec;
 mod exec_security;
 mod features;
@@ -17,17 +19,23 @@ mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod oom;
 mod pause;
 mod planc;
 mod process;
 mod ps;
+mod resources;
 mod rootfs;
 mod rootless;
 mod rootless_cgroups;
 mod run;
+mod scheduling;
 mod seccomp;
 mod seccomp_notify;
 mod state;
+mod systemd;
+mod systemd_bus;
+mod teardown;
 mod terminal;
 mod users;
 
@@ -39,17 +47,25 @@ fn main() -> ExitCode {
         run::TESTS,
         state::TESTS,
         ps::TESTS,
+        resources::TESTS,
+        systemd::TESTS,
+        systemd_bus::TESTS,
         pause::TESTS,
+        events::TESTS,
+        oom::TESTS,
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
+        cgroups::TESTS,
+        teardown::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,
+        scheduling::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
         seccomp::TESTS,

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod demo;
 mod doctor;
+mod events;
 mod exec;
 mod explain;
 mod features;
@@ -17,6 +18,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use runtime_core::wire::Actor;
 use runtime_core::{Container, Error, Id};
@@ -44,6 +46,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &delete::COMMAND,
     &demo::COMMAND,
     &doctor::COMMAND,
+    &events::COMMAND,
     &exec::COMMAND,
     &explain::COMMAND,
     &features::COMMAND,
@@ -56,6 +59,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &spec::COMMAND,
     &start::COMMAND,
     &state::COMMAND,
+    &update::COMMAND,
 ];
 
 impl Command {

@@ -6,8 +6,8 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::plan::Draft;
 use super::text::{path_text, text};
-use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request};
-use super::{capabilities, check, namespaces, process, program, rlimits, seccomp, terminal};
+use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
+use super::{capabilities, cgroup, check, namespaces, process, program, rlimits, scheduling, seccomp, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
 use crate::state::Status;
@@ -56,6 +56,8 @@ pub struct Joining<'a> {
     pub init: u32,
     /// The container's cgroup, where it has one.
     pub cgroup: Option<&'a Path>,
+    /// The unit that its cgroup is of, where systemd made it.
+    pub unit: Option<&'a str>,
     /// What the caller asks for.
     pub options: &'a ExecOptions,
 }
@@ -82,25 +84,28 @@ impl LaunchPlan {
         let launch = &Launch { id, bundle, state_dir, options: &create, acts: Acts::Run };
         // The slots of namespaces that were joined by path are the container's init's, not this one's.
         let request = &Request::read(spec, process, facts, launch, &mut Draft::default())?;
-        check::supported_exec(process)?;
+        check::supported_process(process)?;
         let limits = rlimits::Limits::read(process.rlimits().as_ref())?;
+        let scheduling = scheduling::Scheduling::read_exec(process, request.linux, plan)?;
         let sets = capabilities::Sets::read(request, plan);
         let user = process::User::read(request)?;
         let program = program::Program::read(process, create.listen_fds)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
         let told = process::Told::read(&create)?;
-        let mut filter = seccomp::Filter::read(request, Status::Running, plan)?;
+        let filter = seccomp::Filter::read(request, Status::Running, plan)?;
 
         // Prepare.
         open_cgroup(joining, plan)?;
         let init = plan.slot()?;
         plan.host("", HostOp::OpenInit { pid: joining.init, slot: init });
         let time = namespaces::open_time(request, joining.init, plan)?;
-        filter.connect(0, plan)?;
+        let agents = filter.connect(0, plan)?;
         plan.host("", HostOp::SpawnInit { spaces: Spaces::default(), into_cgroup: joining.cgroup.is_some() });
 
         // Join.
         process::harden(plan);
+        enter_unit(joining, facts, plan)?;
+        scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
         let console = terminal.open(plan)?;
         program.change_directory(plan);
@@ -109,6 +114,7 @@ impl LaunchPlan {
         terminal::Terminal::take(console, plan);
         rlimits::set(request, &limits, plan);
         process::join_keyring(request, plan)?;
+        scheduling.set(plan);
         capabilities::bound(&sets, plan);
         user.set(plan);
         capabilities::set(&sets, filter.is_privileged(request), plan);
@@ -124,7 +130,7 @@ impl LaunchPlan {
         told.write_pid_file(plan);
         filter.hold(request, &sets, plan);
         rlimits::lower(&limits, plan);
-        filter.install(plan);
+        filter.install(&agents, plan);
         program.execute(plan);
         Ok(draft.finish())
     }
@@ -139,9 +145,24 @@ fn like_init(process: &Process, spec: &Spec) -> Process {
     process
 }
 
+/// In the unit of a user's systemd the process may not be born there; then it is moved before it has children.
+fn enter_unit(joining: &Joining<'_>, facts: &Facts, plan: &mut Draft) -> Result<(), Invalid> {
+    if let Some(unit) = joining.unit.filter(|_| facts.is_rootless(Rootless::Auto)) {
+        let unit = text("", unit)?;
+        let below = below(joining).map(|below| text("", below)).transpose()?;
+        plan.host("", HostOp::EnterUnit { unit: Text(&unit), below: below.as_deref().map(Text) });
+    }
+    Ok(())
+}
+
+/// The cgroup below the container's that is asked for.
+fn below<'a>(joining: &Joining<'a>) -> Option<&'a str> {
+    joining.options.cgroup.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty())
+}
+
 /// The process is born in the container's cgroup, or below it.
 fn open_cgroup(joining: &Joining<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    let below = joining.options.cgroup.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
+    let below = below(joining);
     let Some(path) = joining.cgroup else {
         return match below {
             None => Ok(()),
@@ -150,9 +171,9 @@ fn open_cgroup(joining: &Joining<'_>, plan: &mut Draft) -> Result<(), Invalid> {
             }
         };
     };
-    let odd = |name: &str| matches!(name, "." | "..") || name.len() > 255;
-    if let Some(below) = below.filter(|below| below.split('/').any(odd)) {
-        return Err(Invalid::new("", format!("the cgroup {below:?} is not below the container's")));
+    if let Some(names) = below.map(|below| below.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>()) {
+        let why = |odd| format!("no cgroup below the container's has the name {odd}");
+        cgroup::check_names(&names).map_err(|odd| Invalid::new("", why(odd)))?;
     }
     let path = path_text("", path)?;
     let below = below.map(|below| text("", below)).transpose()?;

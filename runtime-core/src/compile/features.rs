@@ -7,7 +7,8 @@ use oci_spec::runtime::{
     NetDevices, Seccomp, Selinux,
 };
 
-use super::{capabilities, mount_options, seccomp};
+use super::cgroup::properties;
+use super::{capabilities, mount_options, scheduling, seccomp};
 use crate::spec;
 use crate::wire::{HookKind, Ns};
 
@@ -26,14 +27,14 @@ pub fn features() -> Features {
         .set_mount_options(Some(mount_options::known()))
         .set_linux(Some(linux()))
         .set_annotations(Some(BTreeMap::new().into_iter().collect()))
-        .set_potentially_unsafe_config_annotations(Some(Vec::new()));
+        .set_potentially_unsafe_config_annotations(Some(vec![properties::ANNOTATION.to_owned()]));
     features
 }
 
 fn linux() -> LinuxFeature {
     let mut cgroup = Cgroup::default();
-    cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(false)).set_systemd_user(Some(false));
-    cgroup.set_rdma(Some(false));
+    cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(true)).set_systemd_user(Some(true));
+    cgroup.set_rdma(Some(true));
     let mut filter = Seccomp::default();
     let strings = |list: &[&dyn ToString]| Some(list.iter().map(|item| item.to_string()).collect());
     filter
@@ -50,7 +51,9 @@ fn linux() -> LinuxFeature {
     let mut rdt = IntelRdt::default();
     rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
     let mut policy = MemoryPolicy::default();
-    policy.set_modes(Some(Vec::new())).set_flags(Some(Vec::new()));
+    policy
+        .set_modes(Some(scheduling::MODES.map(|(_, name, ..)| name.to_owned()).to_vec()))
+        .set_flags(Some(scheduling::FLAGS.map(|(_, name, _)| name.to_owned()).to_vec()));
     let mut idmap = IDMap::default();
     idmap.set_enabled(Some(false));
     let mut mounts = MountExtensions::default();

@@ -3,7 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod capabilities;
-mod cgroup;
+pub(crate) mod cgroup;
 mod check;
 pub(crate) mod device_filter;
 mod devices;
@@ -19,10 +19,13 @@ mod process;
 mod program;
 mod rlimits;
 mod rootfs;
+mod scheduling;
 pub mod seccomp;
 mod sysctl;
 mod terminal;
 mod text;
+mod time_offsets;
+pub(crate) mod update;
 mod verify;
 
 use std::ffi::CString;
@@ -73,6 +76,17 @@ pub enum Keyring {
     New,
     /// The caller's.
     Keep,
+}
+
+/// Who makes the container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// The runtime itself, in the cgroup file system; `cgroupsPath` is a path.
+    #[default]
+    Cgroupfs,
+    /// systemd, asked over D-Bus for a transient unit; `cgroupsPath` is `slice:prefix:name`. An unprivileged caller asks
+    /// the systemd of its own user.
+    Systemd,
 }
 
 /// Which acts of the plan are performed in one go.
@@ -132,6 +146,8 @@ pub struct CreateOptions {
     pub timing: Timing,
     /// Whether the caller is taken for one who may not do what root may.
     pub rootless: Rootless,
+    /// Who makes the cgroup.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -159,8 +175,8 @@ struct Request<'a> {
     spaces: Namespaces,
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
-    /// The container's cgroup, from the root of the hierarchy.
-    cgroup: Option<CString>,
+    /// How the container gets its cgroup; of a process that joins one, not at all.
+    cgroup: cgroup::Way,
     state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
@@ -204,12 +220,117 @@ impl<'a> Request<'a> {
             spaces,
             ids,
             host_cgroups,
-            cgroup: None,
+            cgroup: cgroup::Way::Directory(None),
             state_dir,
             rootfs,
             propagation,
             hooks,
         })
+    }
+}
+
+/// All that config.json asks for, each chapter read and checked: what cannot be is said before any step is written.
+struct Chapters<'a> {
+    mounts: mounts::Mounts,
+    devices: devices::Devices,
+    resources: cgroup::Limits,
+    covered: rootfs::Covered,
+    sysctls: sysctl::Sysctls<'a>,
+    names: process::Names<'a>,
+    limits: rlimits::Limits,
+    scheduling: scheduling::Scheduling,
+    offsets: time_offsets::TimeOffsets,
+    sets: capabilities::Sets,
+    user: process::User<'a>,
+    program: program::Program,
+    terminal: terminal::Terminal,
+    told: process::Told,
+    filter: seccomp::Filter,
+}
+
+impl<'a> Chapters<'a> {
+    fn read(request: &'a Request<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
+        check::supported(request.process, request.linux)?;
+        let mounts = mounts::Mounts::read(request, plan)?;
+        let user = process::User::read(request)?;
+        let terminal = terminal::Terminal::read(request, user.uid())?;
+        terminal.check(&mounts)?;
+        Ok(Self {
+            devices: devices::Devices::read(request)?,
+            resources: cgroup::Limits::read(request, plan)?,
+            covered: rootfs::Covered::read(request.linux)?,
+            sysctls: sysctl::Sysctls::read(request)?,
+            names: process::Names::read(request.spec, &request.spaces)?,
+            limits: rlimits::Limits::read(request.process.rlimits().as_ref())?,
+            scheduling: scheduling::Scheduling::read(request.process, request.linux, plan)?,
+            offsets: time_offsets::TimeOffsets::read(request)?,
+            sets: capabilities::Sets::read(request, plan),
+            program: program::Program::read(request.process, request.launch.options.listen_fds)?,
+            told: process::Told::read(request.launch.options)?,
+            filter: seccomp::Filter::read(request, Status::Created, plan)?,
+            mounts,
+            user,
+            terminal,
+        })
+    }
+
+    /// The canonical order: whatever is asked for, this is when.
+    fn write(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+        // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
+        rootfs::claim(request, plan);
+        cgroup::make(request, &self.resources, &self.mounts, plan)?;
+        namespaces::open(request, plan);
+        let listener = process::listen(request, plan)?;
+        let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
+        namespaces::spawn(request, plan);
+
+        // Isolate: init sheds what it was born with, and enters its namespaces.
+        process::harden(plan);
+        cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
+        self.scheduling.begin(plan);
+        namespaces::enter(request, &self.mounts, &self.offsets, plan);
+
+        // Furnish: the container's filesystem is put together, becomes the root, and is closed.
+        rootfs::attach(request, plan);
+        let attached = mounts::attach(&self.mounts, plan)?;
+        devices::furnish(request, &self.devices, &attached, plan);
+        let console = self.terminal.open(plan)?;
+        terminal::Terminal::bind(console, &attached, plan);
+        mounts::set_read_only(&attached, plan);
+        let taken = rootfs::take(&self.covered, plan)?;
+        let proc = sysctl::open(request, &self.sysctls, plan)?;
+        request.hooks.before_switch(request, plan)?;
+        rootfs::switch(request, plan);
+        namespaces::enter_pid(request, plan);
+        rootfs::cover(&self.covered, &taken, plan)?;
+        sysctl::write(&self.sysctls, proc, plan);
+        self.names.set(plan);
+        self.program.enter_directory(plan);
+        rootfs::protect(request, plan);
+
+        // Confine: init gives up what the program shall not have.
+        terminal::Terminal::take(console, plan);
+        rlimits::set(request, &self.limits, plan);
+        process::join_keyring(request, plan)?;
+        self.scheduling.set(plan);
+        capabilities::bound(&self.sets, plan);
+        self.user.set(plan);
+        capabilities::set(&self.sets, self.filter.is_privileged(request), plan);
+        self.user.set_umask(request, plan);
+        process::gain_no_privileges(request, plan);
+        self.program.find(self.user.uid(), plan);
+        self.terminal.hand_over(plan);
+        process::record(listener, &agents, &self.resources, &self.told, plan)?;
+
+        // Act two, run.
+        process::await_start(listener, plan);
+        self.filter.hold(request, &self.sets, plan);
+        request.hooks.before_program(&self.program, &self.filter, &agents, plan);
+        rlimits::lower(&self.limits, plan);
+        self.filter.install(&agents, plan);
+        self.program.execute(plan);
+        request.hooks.after_program(plan);
+        Ok(())
     }
 }
 
@@ -222,78 +343,12 @@ impl LaunchPlan {
         let mut draft = Draft::default();
         let plan = &mut draft;
 
-        // Read all of it first: what cannot be is said before any step is written.
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
-        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
-        check::supported(process, request.linux)?;
+        request.cgroup = cgroup::way(spec, request.linux, facts, request.host_cgroups, launch)?;
         let request = &request;
-        let mounts = mounts::Mounts::read(request, plan)?;
-        let devices = devices::Devices::read(request)?;
-        let covered = rootfs::Covered::read(request.linux)?;
-        let sysctls = sysctl::Sysctls::read(request)?;
-        let names = process::Names::read(spec, &request.spaces)?;
-        let limits = rlimits::Limits::read(request.process.rlimits().as_ref())?;
-        let sets = capabilities::Sets::read(request, plan);
-        let user = process::User::read(request)?;
-        let program = program::Program::read(request.process, launch.options.listen_fds)?;
-        let terminal = terminal::Terminal::read(request, user.uid())?;
-        terminal.check(&mounts)?;
-        let told = process::Told::read(launch.options)?;
-        let mut filter = seccomp::Filter::read(request, Status::Created, plan)?;
-
-        // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
-        rootfs::claim(request, plan);
-        cgroup::make(request, plan)?;
-        namespaces::open(request, plan);
-        let listener = process::listen(request, plan)?;
-        filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
-        namespaces::spawn(request, plan);
-
-        // Isolate: init sheds what it was born with, and enters its namespaces.
-        process::harden(plan);
-        namespaces::enter(request, &mounts, plan);
-
-        // Furnish: the container's filesystem is put together, becomes the root, and is closed.
-        rootfs::attach(request, plan);
-        let attached = mounts::attach(&mounts, plan)?;
-        devices::furnish(request, &devices, &attached, plan);
-        let console = terminal.open(plan)?;
-        terminal::Terminal::bind(console, &attached, plan);
-        mounts::set_read_only(&attached, plan);
-        let taken = rootfs::take(&covered, plan)?;
-        let proc = sysctl::open(request, &sysctls, plan)?;
-        request.hooks.before_switch(request, plan)?;
-        rootfs::switch(request, plan);
-        namespaces::enter_pid(request, plan);
-        rootfs::cover(&covered, &taken, plan)?;
-        sysctl::write(&sysctls, proc, plan);
-        names.set(plan);
-        program.enter_directory(plan);
-        rootfs::protect(request, plan);
-
-        // Confine: init gives up what the program shall not have.
-        terminal::Terminal::take(console, plan);
-        rlimits::set(request, &limits, plan);
-        process::join_keyring(request, plan)?;
-        capabilities::bound(&sets, plan);
-        user.set(plan);
-        capabilities::set(&sets, filter.is_privileged(request), plan);
-        user.set_umask(request, plan);
-        process::gain_no_privileges(request, plan);
-        program.find(user.uid(), plan);
-        terminal.hand_over(plan);
-        process::record(listener, filter.sockets(), &told, plan);
-
-        // Act two, run.
-        process::await_start(listener, plan);
-        filter.hold(request, &sets, plan);
-        request.hooks.before_program(&program, &filter, plan);
-        rlimits::lower(&limits, plan);
-        filter.install(plan);
-        program.execute(plan);
-        request.hooks.after_program(plan);
-
+        let chapters = Chapters::read(request, plan)?;
+        chapters.write(request, plan)?;
         Ok(draft.finish())
     }
 }

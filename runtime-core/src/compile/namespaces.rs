@@ -4,9 +4,11 @@ use std::ffi::CString;
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
+use super::cgroup::Way;
 use super::mounts::{self, Mounts};
 use super::plan::Draft;
 use super::text::{below, listed, path_text, text};
+use super::time_offsets::TimeOffsets;
 use super::{Invalid, Request, idmap, process, rootfs};
 use crate::facts::Facts;
 use crate::wire::{HostOp, InitOp, Ns, Slot, Spaces, Text};
@@ -234,11 +236,12 @@ pub(super) fn open(request: &Request<'_>, plan: &mut Draft) {
     }
 }
 
-/// Init is born, in its cgroup where it has one.
+/// Init is born, in its cgroup where the host made one.
 pub(super) fn spawn(request: &Request<'_>, plan: &mut Draft) {
     let spaces = request.spaces.at_birth();
     let origin = if spaces.is_empty() { "" } else { request.spaces.origin(Ns::Pid) };
-    plan.host(origin, HostOp::SpawnInit { spaces, into_cgroup: request.cgroup.is_some() });
+    let into_cgroup = matches!(request.cgroup, Way::Directory(Some(_)));
+    plan.host(origin, HostOp::SpawnInit { spaces, into_cgroup });
 }
 
 /// The host opens what a pidfd does not lead to: until it executes the program, init is not yet in its time namespace
@@ -293,13 +296,13 @@ pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, pl
 }
 
 /// Init enters its namespaces, all but a joined pid namespace.
-pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
+pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, offsets: &TimeOffsets, plan: &mut Draft) {
     let spaces = &request.spaces;
     match spaces.entry {
         UserEntry::Never => {
             process::set_oom_score(request, plan);
             join_others(spaces, plan);
-            unshare(spaces, plan);
+            unshare(spaces, offsets, plan);
             rootfs::propagate(request, plan);
         }
         UserEntry::Late => {
@@ -314,7 +317,7 @@ pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
             }
             enter_user(request, plan);
             plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
-            unshare(spaces, plan);
+            unshare(spaces, offsets, plan);
         }
         UserEntry::First => {
             // Below /proc the files of a process that is not dumpable belong to root (proc(5)), so that neither its id
@@ -336,7 +339,7 @@ pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
             }
             plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
             join_others(spaces, plan);
-            unshare(spaces, plan);
+            unshare(spaces, offsets, plan);
             rootfs::propagate(request, plan);
         }
     }
@@ -371,13 +374,14 @@ fn enter_user(request: &Request<'_>, plan: &mut Draft) {
 }
 
 /// One unshare(2) for all that is left to make; what it makes belongs to the user namespace init is in by now.
-fn unshare(spaces: &Namespaces, plan: &mut Draft) {
+fn unshare(spaces: &Namespaces, offsets: &TimeOffsets, plan: &mut Draft) {
     let born = spaces.at_birth();
     let except: &[Ns] = if born.is_empty() { &[Ns::User] } else { &[Ns::User, Ns::Pid] };
     let rest = spaces.new_ones(except);
     if !rest.is_empty() {
         plan.init(LIST, InitOp::Unshare { spaces: rest });
     }
+    offsets.write(plan);
     if spaces.reforks_early() {
         let ns = if spaces.is_new(Ns::Pid) { Ns::Pid } else { Ns::Time };
         plan.init(spaces.origin(ns), InitOp::Refork {});

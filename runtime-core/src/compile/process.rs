@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Process, Spec};
 
+use super::cgroup::Limits;
 use super::idmap::Setgroups;
 use super::namespaces::Namespaces;
 use super::plan::Draft;
@@ -234,15 +235,23 @@ impl Told {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(listener: Option<Slot>, agents: &[Slot], told: &Told, plan: &mut Draft) {
+pub(super) fn record(
+    listener: Option<Slot>,
+    agents: &[Slot],
+    resources: &Limits,
+    told: &Told,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
     if let Some(listener) = listener {
         let keep = [&[listener], agents].concat();
         plan.init("", InitOp::CloseSlots { keep: List::new(&keep) });
     }
     plan.init("", InitOp::OutliveRuntime {});
+    resources.set_late(plan)?;
     told.send_pidfd(plan);
     plan.host("", HostOp::RecordState {});
     told.write_pid_file(plan);
+    Ok(())
 }
 
 /// Init waits for start, where there will be one.

@@ -9,6 +9,8 @@ use nix::sys::wait::WaitStatus;
 use super::hooks;
 use crate::compile::{LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, FailedStep};
+use crate::host::cgroup::not_filtered;
+use crate::watch::Shortage;
 use crate::wire::page::Recorder;
 use crate::wire::{HostOp, InitOp, Op};
 
@@ -28,15 +30,33 @@ pub(super) fn at(plan: &LaunchPlan, step: &Step<'_>, message: String) -> Error {
     Error::new(ErrorKind::Step, message).with_step(place).with_origin(step.origin)
 }
 
+/// How init, or a process that joins, ended.
+pub(super) enum End {
+    /// The kernel killed it for want of memory: in these words.
+    OutOfMemory(String),
+    /// As its parent was told.
+    Seen(WaitStatus),
+    /// Nobody knows.
+    Unseen,
+}
+
+/// What the kernel refuses, since nobody can be killed for it.
+pub(super) const NO_MEMORY: &str = "Out of memory (memory limit too low?)";
+
+/// What the kernel killed, in words that engines look for, and why.
+pub(super) fn out_of_memory(who: &str, shortage: &Shortage) -> String {
+    format!("{who} was OOM-killed (memory limit too low?); {shortage}")
+}
+
 /// The error of an init that ended: what the recorder says of its last step, and how it ended.
-pub(super) fn init_ended(plan: &LaunchPlan, recorder: &Recorder, end: Option<WaitStatus>, oom: bool) -> Error {
+pub(super) fn init_ended(plan: &LaunchPlan, recorder: &Recorder, end: End) -> Error {
     let number = recorder.index().map_or(0, |index| index + 1);
     let Some(step) = plan.steps().find(|step| step.number == number) else {
-        return Error::new(ErrorKind::Step, format!("init ended before its first step: {}", how(end, oom)));
+        return Error::new(ErrorKind::Step, format!("init ended before its first step: {}", how(end)));
     };
     let errno = recorder.errno.load(Ordering::Acquire) as i32;
     if errno == 0 {
-        return failed(plan, &step, &how(end, oom));
+        return failed(plan, &step, &how(end));
     }
     if let Op::Init(InitOp::RunHookInside { hook }) = &step.op {
         return hooks::failed_inside(plan, &step, hook, Errno::from_raw(errno), recorder);
@@ -51,11 +71,11 @@ pub(super) fn init_ended(plan: &LaunchPlan, recorder: &Recorder, end: Option<Wai
 }
 
 /// How init ended, where it could not say so itself.
-fn how(end: Option<WaitStatus>, oom: bool) -> String {
+fn how(end: End) -> String {
     match end {
-        _ if oom => "container init was OOM-killed (memory limit too low?)".to_owned(),
-        Some(WaitStatus::Signaled(_, signal, _)) => format!("init was killed by {}", name(signal)),
-        Some(WaitStatus::Exited(_, code)) => format!("init exited with {code}"),
+        End::OutOfMemory(words) => words,
+        End::Seen(WaitStatus::Signaled(_, signal, _)) => format!("init was killed by {}", name(signal)),
+        End::Seen(WaitStatus::Exited(_, code)) => format!("init exited with {code}"),
         _ => "init ended".to_owned(),
     }
 }
@@ -110,6 +130,9 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              (mount_namespaces(7))"
                 .to_owned()
         }
+        Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
+        // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
+        Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),
         Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {
             "Permission denied: the caller may not write cgroup.procs of the cgroup in which both it and the container's lie"
                 .to_owned()

@@ -19,15 +19,15 @@ use super::failure;
 use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
-use crate::host::cgroup::Cgroup;
+use crate::host::cgroup::{Cgroup, hand_down, not_set, remove_parents};
 use crate::host::child;
 use crate::host::process::{Identity, has_ended};
 use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
-use crate::sys::{bpf, process, terminal};
-use crate::wire::{HostOp, IdMap, List, Ns, Slot, Text};
+use crate::sys::{process, terminal};
+use crate::wire::{HostOp, IdMap, List, Missing, Ns, Slot, Text};
 
 impl Walk<'_> {
     /// Performs one step of the host's.
@@ -36,11 +36,22 @@ impl Walk<'_> {
             // The caller claimed it, to be sure of the id before anything else.
             HostOp::ClaimId { .. } => Ok(()),
             HostOp::CheckRootfs { path } => check_directory(path),
-            HostOp::CreateCgroup { root, path } => return self.create_cgroup(step, root, path),
+            HostOp::CreateCgroup { root, path, controllers } => {
+                return self.create_cgroup(step, Path::new(os(root)), path, controllers);
+            }
+            HostOp::SetCgroup { file, value, missing } => return self.set_cgroup(step, file, value, missing),
+            // Of the unit that is started next, with all that were asked for.
+            HostOp::SetProperty { .. } => Ok(()),
+            HostOp::StartUnit { .. } => return self.start_unit(step, op),
+            HostOp::ChangeUnit { property } => return self.change_unit(step, property),
+            HostOp::EnterUnit { below, .. } => return self.enter_unit(step, below),
             HostOp::FilterDevices { program } => self.filter_devices(program),
+            HostOp::OwnCgroup { uid } => self.own_cgroup(uid),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
             HostOp::ListenForStart { slot } => self.listen(slot),
-            HostOp::SpawnInit { spaces, into_cgroup } => self.spawn(spaces, into_cgroup),
+            HostOp::SpawnInit { spaces, into_cgroup } => {
+                return self.spawn(spaces, into_cgroup).map_err(|errno| self.unborn(step, errno));
+            }
             HostOp::WriteIdMaps { ref uids, ref gids, deny_setgroups } => self.write_maps(uids, gids, deny_setgroups),
             HostOp::LimitInit { resource, soft, hard, .. } => {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
@@ -94,11 +105,11 @@ impl Walk<'_> {
     }
 
     /// The journal says whose the cgroup is before it is made. One that is there already must be idle, and stays.
-    fn create_cgroup(&mut self, step: &Step<'_>, root: Text<'_>, path: Text<'_>) -> Result<()> {
+    fn create_cgroup(&mut self, step: &Step<'_>, root: &Path, path: Text<'_>, controllers: Text<'_>) -> Result<()> {
         let refused = |errno| failure::refused(self.plan, step, errno);
         let relative = os(path).as_bytes();
         let slashes = relative.iter().take_while(|byte| **byte == b'/').count();
-        let full = Path::new(os(root)).join(OsStr::from_bytes(&relative[slashes..]));
+        let full = root.join(OsStr::from_bytes(&relative[slashes..]));
         let before = match Cgroup::open(&full) {
             Ok(cgroup) => Some(cgroup),
             Err(Errno::ENOENT) => None,
@@ -115,22 +126,39 @@ impl Walk<'_> {
             }
         }
         let own = before.is_none();
-        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
+        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None, unit: None });
         self.state().map_err(refused)?.save(&self.record)?;
+        let mark = self.state().map_err(refused)?.mark().clone();
         let cgroup = match before {
             Some(cgroup) => cgroup,
-            None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
+            None => Cgroup::make(&full, &mark).map_err(refused).inspect_err(|_| {
+                remove_parents(&full, &mark);
+                self.record.cgroup = None;
+            })?,
         };
         if own {
             // Where it cannot be marked, all that is lost is the way to it from a record that is lost as well.
-            let _ = cgroup.mark(self.state().map_err(refused)?.mark());
+            let _ = cgroup.mark(&mark);
         }
+        hand_down(root, &full, &cgroup, &String::from_utf8_lossy(controllers.bytes()));
         let inode = cgroup.inode().map_err(refused)?;
         if let Some(record) = &mut self.record.cgroup {
             record.inode = Some(inode);
         }
         self.cgroup = Some(cgroup);
         Ok(())
+    }
+
+    fn set_cgroup(&self, step: &Step<'_>, file: Text<'_>, value: &[u8], missing: Missing<'_>) -> Result<()> {
+        let done = self.cgroup.as_ref().ok_or(Errno::ENOENT).and_then(|cgroup| cgroup.set(file.0, value, missing));
+        done.map_err(|errno| {
+            let path = self.record.cgroup.as_ref().map(|record| record.path.as_path());
+            let why = path.and_then(|path| not_set(path, file.0, errno));
+            match why {
+                Some(why) => failure::failed(self.plan, step, &why),
+                None => failure::refused(self.plan, step, errno),
+            }
+        })
     }
 
     /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
@@ -161,9 +189,14 @@ impl Walk<'_> {
     }
 
     fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {
+        self.cgroup.as_ref().ok_or(Errno::ENOENT)?.replace_device_filter(program)
+    }
+
+    /// Who made one that was there before is the one to say whose it is.
+    fn own_cgroup(&self, uid: u32) -> nix::Result<()> {
+        let is_own = self.record.cgroup.as_ref().is_some_and(|record| record.own);
         let cgroup = self.cgroup.as_ref().ok_or(Errno::ENOENT)?;
-        let program = bpf::load_cgroup_device(program)?;
-        bpf::attach_cgroup_device(cgroup.fd(), program.as_fd())
+        if is_own { cgroup.give(uid) } else { Ok(()) }
     }
 
     fn open_namespace(&mut self, step: &Step<'_>, ns: Ns, path: Text<'_>, slot: Slot) -> Result<()> {

@@ -6,12 +6,14 @@ mod failpoint;
 mod failure;
 mod hooks;
 mod host;
+pub(crate) mod oom;
 mod program;
 mod spawn;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;
 mod turn;
+pub(crate) mod unit;
 mod walk;
 
 pub(crate) use program::Program;

@@ -5,9 +5,10 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect, socket};
 
-use super::failure;
+use super::failure::{self, End};
 use super::hooks;
 use super::host::start_address;
+use super::oom::Kills;
 use super::turn::{Received, Turn};
 use super::walk::executed;
 use crate::compile::LaunchPlan;
@@ -23,6 +24,7 @@ pub(crate) fn start(state: &StateDir, record: &Record) -> Result<()> {
         let path = state.path().join("plan");
         Error::new(ErrorKind::Host, format!("cannot read {}: it is no plan of this version", path.display()))
     })?;
+    let kills = Kills::until_now(record);
     let turn = connect_to_init(state).map_err(|errno| match errno {
         Errno::ECONNREFUSED | Errno::ENOENT => {
             Error::new(ErrorKind::WrongStatus, "container init does not wait for start")
@@ -35,20 +37,27 @@ pub(crate) fn start(state: &StateDir, record: &Record) -> Result<()> {
         Ok(Received::Turn(Some(page))) => {
             Page::received(page).map_err(|errno| host_error("map the recorder", errno))?
         }
-        Ok(_) => return Err(Error::new(ErrorKind::Step, "init ended while it waited for start")),
+        Ok(_) => {
+            let why = kills.reason().unwrap_or_else(|| "init ended while it waited for start".to_owned());
+            return Err(Error::new(ErrorKind::Step, why));
+        }
         Err(errno) => return Err(host_error("hear from init", errno)),
     };
     #[cfg(feature = "failpoints")]
     super::failpoint::watch(page.recorder(), std::os::fd::AsFd::as_fd(&turn));
     turn.allow(time_of_hooks(&plan)).map_err(|errno| host_error("wait for init", errno))?;
-    match turn.receive() {
-        Ok(_) if executed(&plan, &page) => {
-            state.remove_start();
-            hooks::run_poststart(&plan, record)
-        }
-        Ok(_) => Err(failure::init_ended(&plan, page.recorder(), None, false)),
-        Err(errno) => Err(host_error("hear from init", errno)),
-    }
+    let killed = match turn.receive() {
+        Ok(_) if executed(&plan, &page) => match kills.reason_of_end(record) {
+            None => {
+                state.remove_start();
+                return hooks::run_poststart(&plan, record);
+            }
+            killed => killed,
+        },
+        Ok(_) => kills.reason(),
+        Err(errno) => return Err(host_error("hear from init", errno)),
+    };
+    Err(failure::init_ended(&plan, page.recorder(), killed.map_or(End::Unseen, End::OutOfMemory)))
 }
 
 /// How long the hooks between AwaitStart and Execute may take.

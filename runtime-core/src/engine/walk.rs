@@ -3,17 +3,19 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::wait::WaitStatus;
 use nix::time::{ClockId, clock_gettime};
 
-use super::failure;
+use super::end::{deadline, end_cgroup};
+use super::failure::{self, End};
 use super::hooks;
 use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
+use super::unit::Contact;
 use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
@@ -27,7 +29,7 @@ use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wai
 use crate::wire::page::TIMES;
 use crate::wire::{InitOp, Op};
 
-/// How long a killed init may take to end, and its cgroup to empty.
+/// How long an init that closed its turn socket may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a plan is performed with.
@@ -66,6 +68,12 @@ pub(super) struct Walk<'a> {
     /// The init of the container that a process joins.
     pub(super) joined: Option<&'a Process>,
     pub(super) cgroup: Option<Cgroup>,
+    /// The connection to the systemd that made it.
+    pub(super) contact: Contact,
+    /// Whether a process that joins could not be born in it.
+    pub(super) outside: bool,
+    /// How many processes the kernel had killed in it for want of memory.
+    pub(super) kills: u64,
     /// Whether a process that joins may be born elsewhere in the container's cgroup.
     pub(super) may_evade: bool,
     pub(super) slots: Vec<OwnedFd>,
@@ -116,6 +124,9 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         joined,
         may_evade: false,
         cgroup: None,
+        contact: Contact::None,
+        outside: false,
+        kills: 0,
         slots: Vec::new(),
         page,
         init: None,
@@ -196,7 +207,9 @@ impl Walk<'_> {
                 self.terminal = terminal.or(self.terminal.take());
                 self.follow()
             }
-            Ok(Received::End) if executes && executed(self.plan, &self.page) => self.follow(),
+            Ok(Received::End) if executes && executed(self.plan, &self.page) => {
+                self.follow().and_then(|()| self.survive())
+            }
             Ok(_) => Err(self.diagnose()),
             Err(errno) => Err(self.overdue(errno)),
         }
@@ -226,6 +239,7 @@ impl Walk<'_> {
         recorder.slots.store(self.slots.len() as u32, Ordering::Relaxed);
         recorder.first.store(first as u32, Ordering::Relaxed);
         let (turn, end) = turn::pair()?;
+        self.count_kills();
         let spawn = |cgroup: Option<&Cgroup>| {
             spawn::spawn(&Birth {
                 spaces,
@@ -240,6 +254,10 @@ impl Walk<'_> {
         let (pid, pidfd) = match spawn(self.cgroup.as_ref()) {
             // Processes and controlled children exclude each other (cgroups(7)): where the container's init went, there
             // is room.
+            Err(Errno::EACCES) if self.joined.is_some() && self.is_of_unit() => {
+                self.outside = true;
+                spawn(None)?
+            }
             Err(Errno::EBUSY) if self.may_evade => spawn(self.cgroup_of_init()?.as_ref())?,
             spawned => spawned?,
         };
@@ -248,6 +266,11 @@ impl Walk<'_> {
         let _ = self.page.recorder().pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
         Ok(())
+    }
+
+    /// Whether systemd made the container's cgroup.
+    fn is_of_unit(&self) -> bool {
+        self.record.cgroup.as_ref().is_some_and(|cgroup| cgroup.unit.is_some())
     }
 
     /// Where in the container's cgroup its init is.
@@ -259,15 +282,15 @@ impl Walk<'_> {
     }
 
     /// The error of an init that ended, or that did not take its turn.
-    fn diagnose(&mut self) -> Error {
+    pub(super) fn diagnose(&mut self) -> Error {
         if let Err(error) = self.follow() {
             return error;
         }
         let end = self.init.as_ref().and_then(|init| end_of(&init.process.pidfd));
         let killed = matches!(end, Some(WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _)));
-        // What the kernel killed in a container that was there before may have been another process.
-        let oom = killed && self.joined.is_none() && self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
-        failure::init_ended(self.plan, self.page.recorder(), end, oom)
+        let oom = if killed { self.out_of_memory() } else { None };
+        let end = oom.map(End::OutOfMemory).or(end.map(End::Seen)).unwrap_or(End::Unseen);
+        failure::init_ended(self.plan, self.page.recorder(), end)
     }
 
     /// The error of an init whose turn did not end in time.
@@ -284,10 +307,12 @@ impl Walk<'_> {
     fn undo(mut self, error: Error) -> Error {
         // One that was born again and then hung is the one to kill.
         let _ = self.follow();
+        let deadline = deadline();
         if let Some(init) = self.init.take() {
             // It may have ended already.
             let _ = pidfd_send_signal(init.process.pidfd.as_fd(), libc::SIGKILL);
-            if wait_for_end(&init.process.pidfd, END_LIMIT).unwrap_or(false) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if wait_for_end(&init.process.pidfd, left).unwrap_or(false) {
                 try_wait(&init.process.pidfd);
             }
         }
@@ -297,18 +322,13 @@ impl Walk<'_> {
             let _ = std::fs::remove_file(path);
         }
         let Some(state) = self.state else { return error };
-        let removed = self
-            .record
-            .cgroup
-            .as_ref()
-            .filter(|cgroup| cgroup.own)
-            .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
-        match removed {
-            Ok(()) => match run_poststop(&state, &mut self.record).and_then(|()| state.remove()) {
-                Ok(()) => error,
-                Err(left) => error.and_left(&left.to_string()),
-            },
-            Err(errno) => error.and_left(&format!("its cgroup: {}", errno.desc())),
+        let contact = std::mem::take(&mut self.contact);
+        let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
+        let end = |cgroup| end_cgroup(cgroup, state.mark(), own_pids, contact, deadline);
+        let removed = cgroup.map_or(Ok(()), end);
+        match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
+            Ok(()) => error,
+            Err(left) => error.and_left(&left.to_string()),
         }
     }
 

@@ -146,6 +146,11 @@ impl StateDir {
         file.and_then(|mut file| file.write_all(json)).map_err(|error| host("write", &path, &error))
     }
 
+    /// Writes what config.json says by now, whole or not at all.
+    pub(crate) fn replace_config(&self, json: &[u8]) -> Result<()> {
+        self.write(CONFIG, json)
+    }
+
     /// The plan, where one was saved.
     pub(crate) fn plan(&self) -> Option<Vec<u8>> {
         std::fs::read(self.path.join(PLAN)).ok()
@@ -208,12 +213,16 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// What config.json said when the container was made.
+/// What config.json said when the container was made, and what updates made of it.
 pub(crate) fn config(directory: &Path) -> Result<Spec> {
-    let path = directory.join(CONFIG);
-    let json = std::fs::read(&path).map_err(|error| host("read", &path, &error))?;
-    let (spec, _) = spec::parse(&json)?;
+    let (spec, _) = spec::parse(&config_json(directory)?)?;
     Ok(spec)
+}
+
+/// As [`config`], the text.
+pub(crate) fn config_json(directory: &Path) -> Result<Vec<u8>> {
+    let path = directory.join(CONFIG);
+    std::fs::read(&path).map_err(|error| host("read", &path, &error))
 }
 
 /// What there is of a record in a state directory, without its lock.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::de::IgnoredAny;
 
 use super::{check, loosen};
@@ -80,6 +80,22 @@ pub fn parse_process(bytes: &[u8]) -> std::result::Result<(Process, Vec<String>)
     let (spec, warnings) = parse(&[br#"{"ociVersion":"1.0.0","process":"#, bytes, b"}"].concat())?;
     let process = spec.process().clone();
     Ok((process.ok_or_else(|| Invalid::new("/process", "process property must not be empty"))?, warnings))
+}
+
+/// Parses a `linux.resources` that stands alone (config-linux.md#control-groups), as update takes it; its places are those
+/// it would have in a config.json.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_resources(bytes: &[u8]) -> std::result::Result<(LinuxResources, Vec<String>), Invalid> {
+    let whole = serde_json::from_slice::<IgnoredAny>(bytes);
+    whole.map_err(|error| Invalid::new("/linux/resources", format!("the resources are not JSON: {error}")))?;
+    if !Text::of(bytes).is_object {
+        return Err(Invalid::new("/linux/resources", "the resources are not a JSON object"));
+    }
+    let (spec, warnings) = parse(&[br#"{"ociVersion":"1.0.0","linux":{"resources":"#, bytes, b"}}"].concat())?;
+    let linux = spec.linux().as_ref();
+    Ok((linux.and_then(|linux| linux.resources().clone()).unwrap_or_default(), warnings))
 }
 
 /// serde_json's own limit, which it does not apply to what is ignored.

@@ -23,6 +23,7 @@ pub(super) fn parse(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec, In
     drop_nulls(&mut value);
     drop_unknown_capabilities(&mut value, warnings);
     fill_in(&mut value);
+    respell(&mut value);
     check_numbers(&value)?;
     serde_path_to_error::deserialize(value).map_err(|error| invalid(&error))
 }
@@ -158,6 +159,27 @@ fn fill_in(value: &mut Value) {
         let has_calls = seccomp.get("syscalls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
         !seccomp.contains_key("defaultAction") && !has_calls
     });
+}
+
+/// Values that oci-spec spells otherwise than the runtime-spec (config.md#linux-process).
+fn respell(value: &mut Value) {
+    for flag in value.pointer_mut("/process/scheduler/flags").and_then(Value::as_array_mut).into_iter().flatten() {
+        match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
+            Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
+            _ => {}
+        }
+    }
+    // Blanks are tolerated, and an empty list is none.
+    for name in ["initial", "final"] {
+        let affinity = value.pointer_mut("/process/execCPUAffinity").and_then(Value::as_object_mut);
+        if let Some(affinity) = affinity
+            && let Some(list) = affinity.get(name).and_then(Value::as_str)
+        {
+            let list: String = list.chars().filter(|c| !c.is_whitespace()).collect();
+            if list.is_empty() { drop(affinity.remove(name)) } else { affinity[name] = list.into() }
+        }
+    }
 }
 
 /// runtime-spec config-linux.md#devices: a device that is no fifo has numbers.

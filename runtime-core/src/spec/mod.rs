@@ -7,7 +7,7 @@ mod loosen;
 
 pub use default::default_config;
 pub(crate) use load::read;
-pub use load::{load, parse, parse_process};
+pub use load::{load, parse, parse_process, parse_resources};
 
 /// The version of the runtime-spec that this crate implements.
 pub const VERSION: &str = "1.3.0";

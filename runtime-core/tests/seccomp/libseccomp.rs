@@ -18,6 +18,8 @@ pub(crate) struct Libseccomp {
 /// What it made of a profile.
 pub(crate) enum Answer {
     Program(Vec<u8>),
+    /// None, within seconds.
+    Endless,
     Refused,
 }
 
@@ -58,7 +60,11 @@ impl Libseccomp {
         let &[result, size, time] = &numbers[..] else { panic!("{line:?}") };
         let mut program = vec![0; size as usize];
         self.output.read_exact(&mut program).unwrap();
-        let answer = if result == 0 { Answer::Program(program) } else { Answer::Refused };
+        let answer = match result {
+            0 => Answer::Program(program),
+            -110 => Answer::Endless,
+            _ => Answer::Refused,
+        };
         (answer, time as u64)
     }
 }

@@ -56,8 +56,6 @@ struct Agent {
     path: CString,
     /// The container process state up to the pid, which init has to add.
     state: Vec<u8>,
-    /// A connection for each process that gets a listener: those of the hooks, then the program's.
-    sockets: Vec<Slot>,
 }
 
 impl Filter {
@@ -75,21 +73,16 @@ impl Filter {
     }
 
     /// Connects to who is notified, once for each process that will be filtered: a message more on a connection would be
-    /// against the specification.
-    /// `hooks`: how many come before the program.
-    pub(super) fn connect(&mut self, hooks: usize, plan: &mut Draft) -> Result<(), Invalid> {
-        let Some(Asked { agent: Some(agent), .. }) = &mut self.0 else { return Ok(()) };
+    /// against the specification. `hooks`: how many come before the program, whose connection is the last.
+    pub(super) fn connect(&self, hooks: usize, plan: &mut Draft) -> Result<Vec<Slot>, Invalid> {
+        let Some(Asked { agent: Some(agent), .. }) = &self.0 else { return Ok(Vec::new()) };
+        let mut slots = Vec::new();
         for _ in 0..=hooks {
             let slot = plan.slot()?;
             plan.host(&below(ORIGIN, "listenerPath"), HostOp::ConnectSeccompAgent { path: Text(&agent.path), slot });
-            agent.sockets.push(slot);
+            slots.push(slot);
         }
-        Ok(())
-    }
-
-    /// The connections, which outlive the wait for start.
-    pub(super) fn sockets(&self) -> &[Slot] {
-        self.0.as_ref().and_then(|asked| asked.agent.as_ref()).map_or(&[], |agent| &agent.sockets)
+        Ok(slots)
     }
 
     /// Whether installing it takes a capability: a process that can gain no privileges needs none (seccomp(2)).
@@ -104,21 +97,18 @@ impl Filter {
         plan.init(ORIGIN, InitOp::HoldSeccomp { flags: *flags, program, raised });
     }
 
-    /// The next process that is filtered is this one of those that have a connection.
-    pub(super) fn hold_agent(&self, process: usize, plan: &mut Draft) {
-        let Some(Asked { agent: Some(agent), .. }) = &self.0 else { return };
-        if let Some(socket) = agent.sockets.get(process) {
-            plan.init(
-                &below(ORIGIN, "listenerPath"),
-                InitOp::HoldSeccompAgent { socket: *socket, state: &agent.state },
-            );
+    /// The next process that is filtered has this connection.
+    pub(super) fn hold_agent(&self, socket: Option<&Slot>, plan: &mut Draft) {
+        if let (Some(Asked { agent: Some(agent), .. }), Some(socket)) = (&self.0, socket) {
+            let held = InitOp::HoldSeccompAgent { socket: *socket, state: &agent.state };
+            plan.init(&below(ORIGIN, "listenerPath"), held);
         }
     }
 
     /// Right before the program is executed: no profile can then stop what comes before it.
-    pub(super) fn install(&self, plan: &mut Draft) {
+    pub(super) fn install(&self, agents: &[Slot], plan: &mut Draft) {
         if self.0.is_some() {
-            self.hold_agent(self.sockets().len().saturating_sub(1), plan);
+            self.hold_agent(agents.last(), plan);
             plan.init(ORIGIN, InitOp::InstallSeccomp {});
         }
     }
@@ -134,7 +124,7 @@ impl Agent {
         }
         let failed = |error| Invalid::new("", format!("cannot write the container process state: {error}"));
         let state = process_state(request, seccomp, status).map_err(failed)?;
-        Ok(Self { path: path_text(&origin, path)?, state, sockets: Vec::new() })
+        Ok(Self { path: path_text(&origin, path)?, state })
     }
 }
 
