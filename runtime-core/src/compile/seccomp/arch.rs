@@ -65,13 +65,32 @@ impl Arch {
     }
 
     /// The number of a call whose row is given.
-    pub(super) fn number(self, row: &[u32; 5]) -> Option<u32> {
+    fn number(self, row: &[u32; 5]) -> Option<u32> {
         Some(row[self as usize]).filter(|number| *number != NONE)
     }
 
     /// Whether a number is of the common sequence, in which a newer call has a higher number.
     pub(super) fn is_ordered(self, number: u32) -> bool {
         self != Self::Arm || number < ARM_PRIVATE
+    }
+}
+
+/// A call that has numbers here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    row: &'static [u32; 5],
+    /// Of x86 that is also made through one that stands for many: the number of that, and which of them is meant.
+    pub(super) multiplexed: Option<(u32, u64)>,
+}
+
+impl Call {
+    /// The call with this name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        row(name).map(|row| Self { row, multiplexed: multiplexed(name) })
+    }
+
+    pub(super) fn number(self, arch: Arch) -> Option<u32> {
+        arch.number(self.row)
     }
 }
 
@@ -86,14 +105,18 @@ pub(super) fn is_foreign(name: &str) -> bool {
     FOREIGN.binary_search(&name).is_ok()
 }
 
-/// A call of x86 that is also made through one that stands for many: the number of that, and which of them is meant.
-pub(super) fn multiplexed(name: &str) -> Option<(u32, u64)> {
+/// See [`Call::multiplexed`].
+fn multiplexed(name: &str) -> Option<(u32, u64)> {
     /// socketcall(2), ipc(2).
     const SOCKETCALL: u32 = 102;
     const IPC: u32 = 117;
-    let place = |list: &[&str]| list.iter().position(|known| *known == name).map(|place| place as u64 + 1);
-    place(&SOCKETCALLS)
-        .map(|call| (SOCKETCALL, call))
+    // A name of none of them is told by its beginning.
+    if !name.starts_with(|first| "abcglmrs".contains(first)) {
+        return None;
+    }
+    let place = SOCKETCALLS.iter().position(|known| *known == name);
+    place
+        .map(|place| (SOCKETCALL, place as u64 + 1))
         .or_else(|| IPC_CALLS.iter().find(|(known, _)| *known == name).map(|(_, call)| (IPC, *call)))
 }
 

@@ -103,6 +103,8 @@ pub(super) struct Graph {
     ids: BTreeMap<Node, Id>,
     known: BTreeMap<(Id, Question, bool), Id>,
     looks: u32,
+    /// The few actions there are.
+    ends: Vec<(u32, Id)>,
 }
 
 impl Graph {
@@ -112,7 +114,13 @@ impl Graph {
 
     /// The action is returned.
     pub(super) fn finish(&mut self, action: u32) -> Id {
-        self.add(Node::Return(action))
+        // Asked for once for every call of a profile.
+        if let Some((_, id)) = self.ends.iter().find(|(known, _)| *known == action) {
+            return *id;
+        }
+        let id = self.add(Node::Return(action));
+        self.ends.push((action, id));
+        id
     }
 
     /// One of two decisions, by the answer to a question; they are simplified by what it says.
@@ -128,6 +136,12 @@ impl Graph {
     /// As [`Self::ask`], of decisions that do not ask about the same word.
     pub(super) fn join(&mut self, question: Question, yes: Id, no: Id) -> Id {
         if yes == no { yes } else { self.add(Node::Ask { question, yes, no }) }
+    }
+
+    /// As [`Self::join`], where nobody asks the same for the same two.
+    pub(super) fn fork(&mut self, question: Question, yes: Id, no: Id) -> Id {
+        self.nodes.push(Node::Ask { question, yes, no });
+        self.nodes.len() as Id - 1
     }
 
     fn add(&mut self, node: Node) -> Id {

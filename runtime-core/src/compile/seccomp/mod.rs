@@ -32,7 +32,7 @@ pub fn program(seccomp: &LinuxSeccomp, machine: Machine) -> Result<Vec<u8>, Inva
     compile(&Profile::read(seccomp, machine)?)
 }
 
-fn compile(profile: &Profile<'_>) -> Result<Vec<u8>, Invalid> {
+fn compile(profile: &Profile) -> Result<Vec<u8>, Invalid> {
     let mut graph = Graph::default();
     let start = filter::decide(&mut graph, profile)?;
     let too_long = || format!("the filter has more than the {MOST_INSTRUCTIONS} instructions that the kernel takes");

@@ -6,7 +6,7 @@ use oci_spec::runtime::{
 };
 
 use super::super::{Invalid, below};
-use super::arch::{Arch, Machine};
+use super::arch::{Arch, Call, Machine};
 
 pub(super) const ORIGIN: &str = "/linux/seccomp";
 
@@ -40,12 +40,12 @@ const ARGUMENTS: usize = 6;
 
 /// A profile.
 #[derive(Debug)]
-pub(super) struct Profile<'a> {
+pub(super) struct Profile {
     /// What is done where no rule matches: `SECCOMP_RET_*` and its data.
     pub(super) default: u32,
     /// The architectures the filter is for, the machine's own first.
     pub(super) archs: Vec<Arch>,
-    pub(super) rules: Vec<Rule<'a>>,
+    pub(super) rules: Vec<Rule>,
     /// Whether calls newer than the profile are answered as a kernel would that does not know them.
     pub(super) hides_new: bool,
     /// Some of `SECCOMP_FILTER_FLAG_*`.
@@ -54,10 +54,11 @@ pub(super) struct Profile<'a> {
 
 /// What is done with some calls.
 #[derive(Debug)]
-pub(super) struct Rule<'a> {
+pub(super) struct Rule {
     /// Its place in config.json.
     pub(super) index: usize,
-    pub(super) names: &'a [String],
+    /// The calls it names, as far as they are known.
+    pub(super) calls: Vec<Call>,
     pub(super) action: u32,
     /// It matches where all conditions of one of these match.
     pub(super) any_of: Vec<Vec<Condition>>,
@@ -74,8 +75,8 @@ pub(super) struct Condition {
     pub(super) value: u64,
 }
 
-impl<'a> Profile<'a> {
-    pub(super) fn read(seccomp: &'a LinuxSeccomp, machine: Machine) -> Result<Self, Invalid> {
+impl Profile {
+    pub(super) fn read(seccomp: &LinuxSeccomp, machine: Machine) -> Result<Self, Invalid> {
         let given = seccomp.default_action();
         if given == Action::ScmpActNotify {
             return Err(Invalid::new(
@@ -111,8 +112,8 @@ impl<'a> Profile<'a> {
     }
 }
 
-impl<'a> Rule<'a> {
-    fn read(index: usize, call: &'a LinuxSyscall) -> Result<Self, Invalid> {
+impl Rule {
+    fn read(index: usize, call: &LinuxSyscall) -> Result<Self, Invalid> {
         let origin = pointer(index);
         let names = below(&origin, "names");
         if call.names().is_empty() {
@@ -131,7 +132,12 @@ impl<'a> Rule<'a> {
             }
             conditions.push(condition(arg));
         }
-        Ok(Self { index, names: call.names(), action, any_of: alternatives(conditions) })
+        Ok(Self {
+            index,
+            calls: call.names().iter().filter_map(|name| Call::of(name)).collect(),
+            action,
+            any_of: alternatives(conditions),
+        })
     }
 }
 
