@@ -95,13 +95,13 @@ fn text(version: &str, columns: &[Numbers], foreign: &BTreeSet<String>) -> Strin
     let _ = writeln!(text, "/// Of {}, as {SOURCE} {version} has them; sorted by name.", COLUMNS.join(", "));
     let _ = writeln!(
         text,
-        "#[rustfmt::skip]\npub(super) const CALLS: [(&str, [u32; {}]); {}] = [",
+        "#[rustfmt::skip]\npub(super) static CALLS: [(&str, [u32; {}]); {}] = [",
         COLUMNS.len(),
         names.len()
     );
     fill(&mut text, rows);
     let _ = writeln!(text, "];\n\n/// What only other architectures have; sorted.");
-    let _ = writeln!(text, "#[rustfmt::skip]\npub(super) const FOREIGN: [&str; {}] = [", foreign.len());
+    let _ = writeln!(text, "#[rustfmt::skip]\npub(super) static FOREIGN: [&str; {}] = [", foreign.len());
     fill(&mut text, foreign.iter().map(|name| format!("{name:?},")));
     text.push_str("];\n");
     text

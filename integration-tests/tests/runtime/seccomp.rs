@@ -125,7 +125,7 @@ fn arguments_are_compared(scene: &Scene) {
         ("SCMP_CMP_LE", wide | 5, 0, vec![6, wide | 5], vec![wide | 6, 2 * wide]),
         ("SCMP_CMP_GT", wide | 5, 0, vec![wide | 6, 2 * wide], vec![6, wide | 5]),
         ("SCMP_CMP_GE", wide | 5, 0, vec![wide | 5, 2 * wide], vec![6, wide | 4]),
-        ("SCMP_CMP_MASKED_EQ", wide | 12, wide | 4, vec![wide | 4, wide | 3 | 4, 3 * wide | 4], vec![4, wide | 12]),
+        ("SCMP_CMP_MASKED_EQ", wide | 12, wide | 4, vec![wide | 4, wide | 3 | 4, (3 * wide) | 4], vec![4, wide | 12]),
     ] {
         let calls: Vec<String> = matching.iter().chain(&other).map(|value| format!("x86_64 140 0 {value}")).collect();
         let seen: Vec<bool> =

@@ -74,7 +74,7 @@ pub(crate) fn alternatives(profile: &LinuxSeccomp, data: &Data) -> Vec<Alternati
         let action = action(call.action(), call.errno_ret());
         let args = call.args().clone().unwrap_or_default();
         let is_twice = (0..6).any(|index| args.iter().filter(|arg| arg.index() == index).count() > 1);
-        let lists: Vec<Vec<_>> = if is_twice { args.iter().map(|arg| vec![arg.clone()]).collect() } else { vec![args] };
+        let lists: Vec<Vec<_>> = if is_twice { args.iter().map(|arg| vec![*arg]).collect() } else { vec![args] };
         for name in call.names().iter().filter(|_| action != default) {
             if number(name, column) == Some(data.number) {
                 all.extend(lists.iter().map(|list| (list.clone(), action)));

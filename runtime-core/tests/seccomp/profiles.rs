@@ -160,8 +160,8 @@ pub(crate) fn call(profile: &LinuxSeccomp, machine: Machine, mut random: impl Fn
     let number = match random() % 12 {
         0 => named.wrapping_add(1),
         1 => named.wrapping_sub(1),
-        2 => random() as u32 % 600 | if is_x32 { X32 } else { 0 },
-        3 if random() % 10 == 0 => u32::MAX,
+        2 => (random() as u32 % 600) | if is_x32 { X32 } else { 0 },
+        3 if random().is_multiple_of(10) => u32::MAX,
         _ if named == NONE => random() as u32 % 500,
         _ => named,
     };

@@ -5,7 +5,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// Of x86_64, x86, x32, aarch64, arm, as linux-raw-sys 0.12.1 has them; sorted by name.
 #[rustfmt::skip]
-pub(super) const CALLS: [(&str, [u32; 5]); 483] = [
+pub(super) static CALLS: [(&str, [u32; 5]); 483] = [
     ("_llseek", [NONE, 140, NONE, NONE, 140]), ("_newselect", [NONE, 142, NONE, NONE, 142]),
     ("_sysctl", [156, 149, NONE, NONE, 149]), ("accept", [43, NONE, 0x4000002b, 202, 285]),
     ("accept4", [288, 364, 0x40000120, 242, 366]), ("access", [21, 33, 0x40000015, NONE, 33]),
@@ -255,7 +255,7 @@ pub(super) const CALLS: [(&str, [u32; 5]); 483] = [
 
 /// What only other architectures have; sorted.
 #[rustfmt::skip]
-pub(super) const FOREIGN: [&str; 41] = [
+pub(super) static FOREIGN: [&str; 41] = [
     "atomic_barrier", "atomic_cmpxchg_32", "cachectl", "execv", "getdomainname", "getpagesize", "kern_features",
     "llseek", "memory_ordering", "multiplexer", "perfctr", "reserved177", "reserved193", "reserved221", "reserved82",
     "riscv_flush_icache", "riscv_hwprobe", "rtas", "s390_guarded_storage", "s390_pci_mmio_read", "s390_pci_mmio_write",
