@@ -175,8 +175,6 @@ const ORDER: &[(&str, &[&str])] = &[
     ("ConnectSeccompAgent", &["SpawnInit"]),
     ("SetCapabilities", &["HoldSeccomp"]),
     ("HoldSeccomp", &["HoldSeccompAgent", "InstallSeccomp"]),
-    ("HoldSeccompAgent", &["InstallSeccomp"]),
-    ("InstallSeccomp", &["Execute"]),
 ];
 
 impl LaunchPlan {
