@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use integration_tests::dbus::{Door, LIMIT};
-use integration_tests::harness::Need;
+use integration_tests::harness::{Need, cycles, say};
 use integration_tests::lane::Lane;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
@@ -300,17 +301,22 @@ fn update_tells_systemd(scene: &Scene) {
 
 /// Each of four goes through its own five times, at once.
 fn parallel_cycles_leave_nothing(scene: &Scene) {
+    const WORKERS: usize = 8;
+    let left = AtomicUsize::new(cycles(40));
+    let begin = Instant::now();
     std::thread::scope(|threads| {
-        for _ in 0..4 {
+        for _ in 0..WORKERS {
             threads.spawn(|| {
-                for _ in 0..5 {
-                    let container = scene.container(scene.bundle().sleep());
+                let bundle = scene.bundle().sleep().clone();
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    let container = scene.container(&bundle);
                     container.create();
                     container.delete_force();
                 }
             });
         }
     });
+    say(format_args!("{} cycles by {WORKERS}: {} ms", cycles(40), begin.elapsed().as_millis()));
     let left = output(&["systemctl", "list-units", "--all", "--plain", "--no-legend", "runc-*"]);
     assert_eq!(left, "");
 }
