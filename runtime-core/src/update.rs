@@ -8,12 +8,12 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
 
 use crate::compile::cgroup::settings::Setting;
-use crate::compile::update::{self, Update};
+use crate::compile::update::{self, Filters, Update};
 use crate::container::{Container, wrong_status};
 use crate::engine::unit::set_properties;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
-use crate::host::cgroup::{Cgroup, not_set};
+use crate::host::cgroup::{Cgroup, not_filtered, not_set};
 use crate::host::state;
 use crate::state::Status;
 
@@ -37,20 +37,23 @@ impl Container {
         let old = config.pointer("/linux/resources").cloned().unwrap_or_else(|| Value::Object(<_>::default()));
         let update = update::update(&old, given, &host)?;
         check_memory(&update, &cgroup)?;
-        if update.devices.is_some() {
-            let why = "another device filter for a container that exists is not supported yet";
-            return Err(Error::new(ErrorKind::Unsupported, why).with_origin("/linux/resources/devices"));
-        }
         let path = self.record.cgroup.as_ref().map_or(Path::new(""), |record| &record.path);
-        let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new() };
+        let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new(), filter: None };
         let unit = self.record.cgroup.as_ref().and_then(|record| record.unit.as_ref());
         let unit = unit.filter(|_| !update.properties.is_empty());
-        // systemd writes the files that it has properties for: before those that are exact.
+        changes.remember(&update.settings);
+        // systemd writes the files that it has properties for, and not exactly: they are written behind it.
         let rounded = match unit {
-            Some(unit) => set_properties(unit, &update.properties).map(|()| &update.rounded[..])?,
+            Some(unit) => {
+                changes.remember(&update.rounded);
+                set_properties(unit, &update.properties)?;
+                &update.rounded[..]
+            }
             None => &[],
         };
-        let done = changes.make(rounded).and_then(|()| changes.make(&update.settings)).and_then(|()| {
+        let made = changes.make(rounded).and_then(|()| changes.make(&update.settings));
+        let made = made.and_then(|()| changes.filter_devices(update.devices.as_ref()));
+        let done = made.and_then(|()| {
             if let Some(linux) = config.get_mut("linux").and_then(Value::as_object_mut) {
                 linux.insert("resources".to_owned(), update.resources.clone());
             }
@@ -86,12 +89,13 @@ struct Changes<'a> {
     cgroup: &'a Cgroup,
     path: &'a Path,
     undo: Vec<(&'a CStr, String)>,
+    /// The device filter that another one has replaced.
+    filter: Option<&'a [u8]>,
 }
 
 impl<'a> Changes<'a> {
     fn make(&mut self, settings: &'a [Setting]) -> Result<()> {
         settings.iter().try_for_each(|setting| {
-            self.remember(setting);
             let done = self.cgroup.set(&setting.file, &setting.value, setting.missing());
             done.map_err(|errno| {
                 let why = not_set(self.path, &setting.file, errno).unwrap_or_else(|| errno.desc().to_owned());
@@ -102,7 +106,22 @@ impl<'a> Changes<'a> {
         })
     }
 
-    fn remember(&mut self, setting: &'a Setting) {
+    fn filter_devices(&mut self, filters: Option<&'a Filters>) -> Result<()> {
+        let Some(filters) = filters else { return Ok(()) };
+        self.cgroup.replace_device_filter(&filters.after).map_err(|errno| {
+            let why = format!("cannot replace the device filter: {}", not_filtered(errno));
+            Error::new(ErrorKind::Host, why).with_origin("/linux/resources/devices")
+        })?;
+        self.filter = Some(&filters.before);
+        Ok(())
+    }
+
+    /// What is there before anything is changed.
+    fn remember(&mut self, settings: &'a [Setting]) {
+        settings.iter().for_each(|setting| self.remember_one(setting));
+    }
+
+    fn remember_one(&mut self, setting: &'a Setting) {
         let file = setting.file.as_c_str();
         let before = self.cgroup.read(file).unwrap_or_default();
         // A device without limits has no line of its own.
@@ -117,6 +136,10 @@ impl<'a> Changes<'a> {
 
     /// Writes back what was there, the last first; each file takes one line at a time.
     fn undo(&mut self) {
+        if let Some(before) = self.filter.take() {
+            // The first failure is the one to tell.
+            let _ = self.cgroup.replace_device_filter(before);
+        }
         for (file, before) in self.undo.drain(..).rev() {
             for line in before.lines() {
                 // The first failure is the one to tell.

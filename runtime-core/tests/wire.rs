@@ -110,6 +110,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::SendTerminal { path: text },
         HostOp::KeepTerminal {},
         HostOp::OwePoststop {},
+        HostOp::OwnCgroup { uid: number },
         HostOp::RunHook { hook: hook(v, s) },
         HostOp::StartUnit {
             root: text,

@@ -3,6 +3,7 @@
 
 mod attached;
 mod capabilities;
+mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
@@ -32,6 +33,7 @@ mod scheduling;
 mod state;
 mod systemd;
 mod systemd_bus;
+mod teardown;
 mod terminal;
 mod users;
 
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
+        cgroups::TESTS,
+        teardown::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,

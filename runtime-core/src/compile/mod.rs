@@ -274,14 +274,14 @@ impl<'a> Chapters<'a> {
     fn write(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
-        cgroup::make(request, &self.resources, plan)?;
+        cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
-        cgroup::start_unit(request, &self.resources, plan)?;
+        cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan);
 

@@ -25,12 +25,19 @@ pub(crate) struct Update {
     pub(crate) properties: Vec<Asked>,
     /// What the unit was told of the same before.
     pub(crate) properties_before: Vec<Asked>,
-    /// The program of its device filter, where another one is given.
-    pub(crate) devices: Option<Vec<u8>>,
+    /// Its device filter, where another one is given.
+    pub(crate) devices: Option<Filters>,
     /// What is ignored.
     pub(crate) warnings: Vec<String>,
     /// The new memory limit, in bytes, where it must not be below what is in use.
     pub(crate) check_memory: Option<i64>,
+}
+
+/// A device filter that takes the place of another one: both programs.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
 }
 
 /// Compiles the update of a container whose resources are `old` with those that are `given`. Only what is given changes; an
@@ -40,18 +47,21 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let mut resources = old.clone();
     merge(&mut resources, &given);
     let mut ignored = Vec::new();
-    let before = settings::compile(&read(old)?, host, &mut ignored)?;
+    let own = read(old)?;
+    let before = settings::compile(&own, host, &mut ignored)?;
     let new = read(&resources)?;
     let mut warnings = Vec::new();
     let mut settings = settings::compile(&new, host, &mut warnings)?;
-    let rounded = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
+    let mut rounded: Vec<Setting> = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
     // What somebody else changed meanwhile is set again only where it is asked for.
     settings.retain(|setting| is_given(&given, &setting.origin) || !before.contains(setting));
+    rounded.retain(|setting| !settings.contains(setting));
     // A warning ends with its place; those of the container's own config.json were given when it was made.
     warnings.retain(|warning| !ignored.contains(warning));
     let devices = match new.devices() {
         Some(rules) if given.get("devices").is_some() && given.get("devices") != old.get("devices") => {
-            Some(device_filter::compile(rules)?)
+            let own = own.devices().as_deref().unwrap_or_default();
+            Some(Filters { before: device_filter::compile(own)?, after: device_filter::compile(rules)? })
         }
         _ => None,
     };

@@ -26,13 +26,14 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 35] = [
+const AT_MOST_ONCE: [&str; 36] = [
     "OpenCgroup",
     "StartUnit",
     "EnterUnit",
     "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
+    "OwnCgroup",
     "ListenForStart",
     "WriteIdMaps",
     "HaveUidsMapped",
@@ -68,16 +69,22 @@ const AT_MOST_ONCE: [&str; 35] = [
 const ORDER: &[(&str, &[&str])] = &[
     // Before init is born the host has made what init will be in, and what outlives a crash is journalled.
     ("ClaimId", &["CheckRootfs", "CreateCgroup", "OpenNamespace", "ListenForStart", "SpawnInit"]),
-    ("CreateCgroup", &["SetCgroup", "FilterDevices", "SpawnInit"]),
+    ("CreateCgroup", &["SetCgroup", "FilterDevices", "OwnCgroup", "SpawnInit"]),
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
     ("SetProperty", &["StartUnit"]),
     ("CloseOthers", &["StartUnit", "EnterUnit"]),
-    ("StartUnit", &["SetCgroup", "FilterDevices", "ChangeUnit", "Join", "Unshare", "BecomeRoot", "Refork"]),
+    (
+        "StartUnit",
+        &["SetCgroup", "FilterDevices", "OwnCgroup", "ChangeUnit", "Join", "Unshare", "BecomeRoot", "Refork"],
+    ),
     ("ChangeUnit", &["RecordState", "AwaitStart", "Execute"]),
     ("EnterUnit", &["JoinAll", "Refork"]),
+    // What the container may write to is complete by then, and it is its own before anything of the container's runs.
+    ("FilterDevices", &["OwnCgroup"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -324,13 +331,14 @@ fn slots(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
-/// There is one way to a cgroup; where the host made it, it keeps what it is to keep before init is born in it.
+/// There is one way to a cgroup; where the host made it, it is as it is to be before init is born in it.
 fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
     let at = |name: &str| steps.iter().position(|step| step.name() == name);
-    match (at("CreateCgroup"), at("StartUnit"), at("FilterDevices"), at("SpawnInit")) {
-        (Some(_), Some(_), ..) => Err("a cgroup is made in two ways".to_owned()),
-        (Some(_), None, Some(filter), Some(spawn)) if filter > spawn => {
-            Err("init is born before its filter".to_owned())
+    let born = at("SpawnInit");
+    match (at("CreateCgroup"), at("StartUnit")) {
+        (Some(_), Some(_)) => Err("a cgroup is made in two ways".to_owned()),
+        (Some(_), None) if at("FilterDevices").max(at("OwnCgroup")) > born => {
+            Err("init is born in a cgroup that is not finished".to_owned())
         }
         _ => Ok(()),
     }

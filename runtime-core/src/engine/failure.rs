@@ -9,6 +9,7 @@ use nix::sys::wait::WaitStatus;
 use super::hooks;
 use crate::compile::{LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, FailedStep};
+use crate::host::cgroup::not_filtered;
 use crate::watch::Shortage;
 use crate::wire::page::Recorder;
 use crate::wire::{HostOp, InitOp, Op};
@@ -128,6 +129,7 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              (mount_namespaces(7))"
                 .to_owned()
         }
+        Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
         // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
         Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),
         Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {

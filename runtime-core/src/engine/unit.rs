@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::end::in_the_way;
 use super::failure;
 use super::walk::Walk;
 use crate::compile::Step;
@@ -199,14 +200,14 @@ pub(super) fn end(
     unit: &UnitRecord,
     mark: &Mark,
     mut contact: Contact,
-    limit: Duration,
+    deadline: Instant,
 ) -> Result<()> {
     let failed = |errno: Errno| {
         Error::new(ErrorKind::Host, format!("cannot remove the cgroup of {}: {}", unit.name, errno.desc()))
     };
     let found = record.open_marked(mark).map_err(failed)?;
     if let Some(cgroup) = &found {
-        cgroup.destroy_at(&record.path, limit).map_err(failed)?;
+        cgroup.destroy(&record.path, deadline).map_err(|errno| in_the_way(cgroup, &record.path, errno))?;
         super::stage("cgroup-removed");
     } else if record.inode.is_some() {
         // A unit without a cgroup is none that runs, and one that does not run is not kept (CollectMode).

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::wait::WaitStatus;
 use nix::time::{ClockId, clock_gettime};
 
+use super::end::{deadline, end_cgroup};
 use super::failure::{self, End};
 use super::hooks;
 use super::program::Program;
@@ -28,7 +29,7 @@ use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wai
 use crate::wire::page::TIMES;
 use crate::wire::{InitOp, Op};
 
-/// How long a killed init may take to end, and its cgroup to empty.
+/// How long an init that closed its turn socket may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a plan is performed with.
@@ -304,10 +305,12 @@ impl Walk<'_> {
     fn undo(mut self, error: Error) -> Error {
         // One that was born again and then hung is the one to kill.
         let _ = self.follow();
+        let deadline = deadline();
         if let Some(init) = self.init.take() {
             // It may have ended already.
             let _ = pidfd_send_signal(init.process.pidfd.as_fd(), libc::SIGKILL);
-            if wait_for_end(&init.process.pidfd, END_LIMIT).unwrap_or(false) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if wait_for_end(&init.process.pidfd, left).unwrap_or(false) {
                 try_wait(&init.process.pidfd);
             }
         }
@@ -317,24 +320,15 @@ impl Walk<'_> {
             let _ = std::fs::remove_file(path);
         }
         let Some(state) = self.state else { return error };
-        let contact = std::mem::take(&mut self.contact);
-        let removed = match self.record.cgroup.as_ref().filter(|cgroup| cgroup.own) {
+        let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
+        let removed = match cgroup.map(|cgroup| (cgroup, &cgroup.unit)) {
             None => Ok(()),
-            Some(cgroup) => match &cgroup.unit {
-                Some(unit) => {
-                    unit::end(cgroup, unit, state.mark(), contact, END_LIMIT).map_err(|error| error.to_string())
-                }
-                None => {
-                    Cgroup::destroy(&cgroup.path, END_LIMIT).map_err(|errno| format!("its cgroup: {}", errno.desc()))
-                }
-            },
+            Some((cgroup, Some(unit))) => unit::end(cgroup, unit, state.mark(), self.contact, deadline),
+            Some((cgroup, None)) => end_cgroup(cgroup, state.mark(), own_pids, deadline),
         };
-        match removed {
-            Ok(()) => match run_poststop(&state, &mut self.record).and_then(|()| state.remove()) {
-                Ok(()) => error,
-                Err(left) => error.and_left(&left.to_string()),
-            },
-            Err(left) => error.and_left(&left),
+        match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
+            Ok(()) => error,
+            Err(left) => error.and_left(&left.to_string()),
         }
     }
 
