@@ -147,6 +147,25 @@ pub(crate) fn end_marked(cgroups: &[PathBuf], mark: &Mark) -> Result<()> {
     cgroups.iter().try_for_each(|path| match Cgroup::open(path) {
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(failed("look at the cgroup", errno)),
-        Ok(cgroup) => destroyed(&cgroup, path, mark, deadline),
+        Ok(cgroup) => {
+            leave_to_systemd(&cgroup, path, deadline).map_err(|errno| in_the_way(&cgroup, path, errno))?;
+            destroyed(&cgroup, path, mark, deadline)
+        }
     })
+}
+
+/// How long systemd may take to see that a scope is empty.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// What is called a scope may be one of systemd's, which does not learn that it is empty where another removes its cgroup.
+fn leave_to_systemd(cgroup: &Cgroup, path: &Path, deadline: Instant) -> nix::Result<()> {
+    if path.extension().is_none_or(|kind| kind != "scope") {
+        return Ok(());
+    }
+    cgroup.kill_until_empty(deadline)?;
+    let end = deadline.min(Instant::now() + NOTICE);
+    while path.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
