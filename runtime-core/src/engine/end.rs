@@ -54,7 +54,7 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
         try_wait(&ended);
     }
     stage("init-ended");
-    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, deadline))
+    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, Contact::None, deadline))
 }
 
 /// Kills what is in the container's own cgroup together with init, so that nothing goes on making more while init ends.
@@ -67,9 +67,15 @@ fn kill_beside(record: &Record, mark: &Mark) -> Result<()> {
 }
 
 /// Ends what is in the container's cgroup, and removes that where it is the container's own.
-pub(crate) fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool, deadline: Instant) -> Result<()> {
+pub(super) fn end_cgroup(
+    record: &CgroupRecord,
+    mark: &Mark,
+    own_pids: bool,
+    contact: Contact,
+    deadline: Instant,
+) -> Result<()> {
     if let Some(unit) = &record.unit {
-        return unit::end(record, unit, mark, Contact::None, deadline);
+        return unit::end(record, unit, mark, contact, deadline);
     }
     let found = record.open_marked(mark).map_err(|errno| failed("look at the cgroup", errno))?;
     match found {

@@ -15,7 +15,7 @@ use super::hooks;
 use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
-use super::unit::{self, Contact};
+use super::unit::Contact;
 use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
@@ -320,12 +320,10 @@ impl Walk<'_> {
             let _ = std::fs::remove_file(path);
         }
         let Some(state) = self.state else { return error };
+        let contact = std::mem::take(&mut self.contact);
         let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
-        let removed = match cgroup.map(|cgroup| (cgroup, &cgroup.unit)) {
-            None => Ok(()),
-            Some((cgroup, Some(unit))) => unit::end(cgroup, unit, state.mark(), self.contact, deadline),
-            Some((cgroup, None)) => end_cgroup(cgroup, state.mark(), own_pids, deadline),
-        };
+        let end = |cgroup| end_cgroup(cgroup, state.mark(), own_pids, contact, deadline);
+        let removed = cgroup.map_or(Ok(()), end);
         match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
             Ok(()) => error,
             Err(left) => error.and_left(&left.to_string()),

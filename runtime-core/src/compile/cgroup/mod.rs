@@ -142,6 +142,22 @@ fn names<'a>(origin: &str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
     Ok(names)
 }
 
+/// What the kernel takes of a path, with its NUL (limits.h).
+const PATH_MAX: usize = 4096;
+
+/// The first name that no cgroup can have, or that leads elsewhere, as it is shown.
+///
+/// A newline would make a second line of /proc/PID/cgroup, so the kernel has none either (EINVAL).
+pub(super) fn check_names(names: &[&str]) -> Result<(), String> {
+    let is_odd = |name: &&&str| matches!(**name, "." | "..") || name.len() > 255 || name.contains(['\n', '\0']);
+    names.iter().find(is_odd).map_or(Ok(()), |odd| Err(format!("{:?}", short(odd))))
+}
+
+/// As much of a name as fits into an error.
+fn short(name: &str) -> &str {
+    name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
+}
+
 /// How the container gets its cgroup.
 pub(super) enum Way {
     /// The host makes the directory, and init is born in it. `None`: the caller may make none and none is needed.
@@ -151,9 +167,9 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// Whether the container has no cgroup of its own.
-    pub(super) fn is_none(&self) -> bool {
-        matches!(self, Self::Directory(None))
+    /// Whether the container gets a cgroup at all.
+    pub(super) fn is_made(&self) -> bool {
+        !matches!(self, Self::Directory(None))
     }
 }
 
@@ -169,22 +185,6 @@ pub(super) fn way(
         CgroupDriver::Cgroupfs => Way::Directory(path(linux, facts, host, launch)?),
         CgroupDriver::Systemd => Way::Unit(Unit::read(spec, linux, facts, launch)?),
     })
-}
-
-/// What the kernel takes of a path, with its NUL (limits.h).
-const PATH_MAX: usize = 4096;
-
-/// The first name that no cgroup can have, or that leads elsewhere, as it is shown.
-///
-/// A newline would make a second line of /proc/PID/cgroup, so the kernel has none either (EINVAL).
-pub(super) fn check_names(names: &[&str]) -> Result<(), String> {
-    let is_odd = |name: &&&str| matches!(**name, "." | "..") || name.len() > 255 || name.contains(['\n', '\0']);
-    names.iter().find(is_odd).map_or(Ok(()), |odd| Err(format!("{:?}", short(odd))))
-}
-
-/// As much of a name as fits into an error.
-fn short(name: &str) -> &str {
-    name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
 }
 
 /// What is limited by the container's cgroup.
@@ -226,18 +226,18 @@ impl Limits {
     }
 }
 
-/// The host makes the cgroup, limits it, and attaches the device filter, where init is to be born in it.
+/// The host makes the cgroup, where init is to be born in it, and furnishes it.
 pub(super) fn make(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
-    let Way::Directory(path) = &request.cgroup else { return Ok(()) };
-    let Some(path) = path else { return filter_devices(request, plan) };
+    let path = match &request.cgroup {
+        Way::Directory(Some(path)) => path,
+        Way::Directory(None) => return filter_devices(request, plan),
+        Way::Unit(_) => return Ok(()),
+    };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
     let controllers = text("", request.host_cgroups.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
     plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path), controllers: Text(&controllers) });
-    limits.set(plan);
-    filter_devices(request, plan)?;
-    owner::give(request, mounts, plan);
-    Ok(())
+    furnish(request, limits, mounts, plan)
 }
 
 /// The host has systemd make it, where init is put into it.
@@ -249,6 +249,11 @@ pub(super) fn start_unit(
 ) -> Result<(), Invalid> {
     let Way::Unit(unit) = &request.cgroup else { return Ok(()) };
     unit.start(request, plan)?;
+    furnish(request, limits, mounts, plan)
+}
+
+/// It is limited, gets its device filter, and its owner.
+fn furnish(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
     limits.set(plan);
     filter_devices(request, plan)?;
     owner::give(request, mounts, plan);

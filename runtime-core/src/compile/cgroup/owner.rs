@@ -13,7 +13,7 @@ pub(super) fn give(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
     /// Linux capabilities(7).
     const CAP_CHOWN: u8 = 0;
     let facts = request.facts;
-    if request.cgroup.is_none() || !request.spaces.is_new(Ns::Cgroup) || !facts.has(CAP_CHOWN) {
+    if !request.cgroup.is_made() || !request.spaces.is_new(Ns::Cgroup) || !facts.has(CAP_CHOWN) {
         return;
     }
     let Some(mount) = mounts.writable_cgroup() else { return };
