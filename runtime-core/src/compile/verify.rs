@@ -75,9 +75,6 @@ const ORDER: &[(&str, &[&str])] = &[
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
-    // What the container may write to is complete by then, and it is its own before anything of the container's runs.
-    ("FilterDevices", &["OwnCgroup"]),
-    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
     ("SetProperty", &["StartUnit"]),
     ("CloseOthers", &["StartUnit", "EnterUnit"]),
@@ -87,6 +84,9 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     ("ChangeUnit", &["RecordState", "AwaitStart", "Execute"]),
     ("EnterUnit", &["JoinAll", "Refork"]),
+    // What the container may write to is complete by then, and it is its own before anything of the container's runs.
+    ("FilterDevices", &["OwnCgroup"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -347,13 +347,14 @@ fn slots(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
-/// There is one way to a cgroup; where the host made it, it keeps what it is to keep before init is born in it.
+/// There is one way to a cgroup; where the host made it, it is as it is to be before init is born in it.
 fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
     let at = |name: &str| steps.iter().position(|step| step.name() == name);
-    match (at("CreateCgroup"), at("StartUnit"), at("FilterDevices"), at("SpawnInit")) {
-        (Some(_), Some(_), ..) => Err("a cgroup is made in two ways".to_owned()),
-        (Some(_), None, Some(filter), Some(spawn)) if filter > spawn => {
-            Err("init is born before its filter".to_owned())
+    let born = at("SpawnInit");
+    match (at("CreateCgroup"), at("StartUnit")) {
+        (Some(_), Some(_)) => Err("a cgroup is made in two ways".to_owned()),
+        (Some(_), None) if at("FilterDevices").max(at("OwnCgroup")) > born => {
+            Err("init is born in a cgroup that is not finished".to_owned())
         }
         _ => Ok(()),
     }
