@@ -204,6 +204,7 @@ impl Container {
             process,
             init: init.pid,
             cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
+            unit: self.record.cgroup.as_ref().and_then(|cgroup| Some(cgroup.unit.as_ref()?.name.as_str())),
             options,
         };
         Ok(LaunchPlan::exec(self.spec()?, &Facts::read()?, &joining)?)
@@ -288,7 +289,7 @@ impl Container {
         &self.warnings
     }
 
-    /// How long each performed step took, where [`CreateOptions::timing`] asked for it: its number, and nanoseconds.
+    /// How long each performed step took, where [`crate::CreateOptions::timing`] asked for it: its number, and nanoseconds.
     pub fn times(&self) -> &[(u32, u64)] {
         &self.times
     }

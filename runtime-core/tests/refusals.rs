@@ -79,7 +79,6 @@ fn what_later_versions_bring_is_unsupported_and_named() {
     for (pointer, value, origin) in [
         ("/process/apparmorProfile", json!("docker-default"), ""),
         ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
-        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
         ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/linux/netDevices", json!({ "eth0": {} }), ""),

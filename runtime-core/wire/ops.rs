@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::codec::{List, Reader, Sink, Text, Wire};
 use super::types::*;
+use super::unit::{Property, Systemd};
 
 macro_rules! ops {
     ($(#[$edoc:meta])* $enum:ident: $(
@@ -101,10 +102,25 @@ ops! {
     29 OwnCgroup { uid: u32 } => "give the cgroup to uid {uid}";
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
+    /// A SOCK_STREAM connection for each process that is filtered: now, so that create fails where nobody listens.
+    32 ConnectSeccompAgent { path: Text<'a>, slot: Slot } => "connect to the seccomp agent at {path} as {slot}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).
     20 SendTerminal { path: Text<'a> } => "send the terminal to {path}";
     /// For whoever called the runtime: an attached run, or a program that embeds it.
     21 KeepTerminal {} => "keep the terminal for the caller";
+    /// StartTransientUnit (org.freedesktop.systemd1(5)) with init in it; the step ends when the job is done and init is
+    /// seen in `path`, which starts at the cgroup of that systemd.
+    22 StartUnit {
+        root: Text<'a>, path: Text<'a>, unit: Text<'a>, by: Systemd, properties: List<'a, Property<'a>>,
+        controllers: Text<'a>
+    } => "have {by} start the unit {unit}, and init in it at {path}";
+    /// What config.json asks of the unit that is about to be started.
+    23 SetProperty { property: Property<'a> } => "ask for {property} of the unit";
+    /// SetUnitProperties, until the next boot.
+    26 ChangeUnit { property: Property<'a> } => "ask for {property} of the running unit";
+    /// AttachProcessesToUnit: whom the caller may not move, and so not have born there, its systemd has moved by the host's.
+    27 EnterUnit { unit: Text<'a>, below: Option<Text<'a>> }
+        => "have the user's systemd put init into the unit {unit}{}, unless it was born there", Below(below);
 }
 
 ops! {
@@ -257,6 +273,15 @@ ops! {
     60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
     /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
     61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
+    /// Instructions of 8 bytes and flags, as seccomp(2) takes them, for startContainer hooks and for the program. `raised`:
+    /// what a process that may gain privileges needs to install it, until execve(2) takes that away.
+    62 HoldSeccomp { flags: u32, program: &'a [u8], raised: Option<Capabilities> }
+        => "hold a seccomp filter of {} instructions{}", program.len() / 8, Flags(*flags);
+    /// The container process state without the pid, for the next process that is filtered.
+    63 HoldSeccompAgent { socket: Slot, state: &'a [u8] } => "hold the connection {socket} for the seccomp listener";
+    /// After it no system call is made but execve(2). The listener is sent by a thread that has no filter, and that
+    /// execve(2) ends.
+    64 InstallSeccomp {} => "install the seccomp filter";
     /// sched_setaffinity(2): the caller may be pinned, which is nothing to the container.
     67 ResetAffinity {} => "run on any CPU";
     /// A bit set. CPUs that the cgroup has not are no error: what runs on them only brings the process there.
@@ -274,6 +299,16 @@ ops! {
     /// Written to /proc/self/timens_offsets, before a process is in the namespace. Dumpable for that one write: the file of
     /// a process that is not belongs to root.
     74 SetTimeOffsets { lines: &'a [u8] } => "set the clocks off: {}", lines.trim_ascii_end().escape_ascii();
+}
+
+/// What of SECCOMP_FILTER_FLAG_* is set, behind a sentence.
+struct Flags(u32);
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [(1, "LOG"), (2, "SPEC_ALLOW"), (3, "NEW_LISTENER"), (5, "WAIT_KILLABLE_RECV")];
+        flags.iter().filter(|(bit, _)| self.0 >> bit & 1 == 1).try_for_each(|(_, name)| write!(f, ", {name}"))
+    }
 }
 
 /// A cgroup below another one.

@@ -34,6 +34,8 @@ pub(crate) const UML: &[Package] = &[
 pub(crate) const SYSTEMD: &[Package] = &[
     package("systemd", "/lib/systemd/systemd", "PID 1 of the uml-systemd lane"),
     package("dbus", "dbus-daemon", "the bus of the uml-systemd lane"),
+    package("dbus-user-session", "/usr/lib/systemd/user/dbus.socket", "a user's bus in the uml-systemd lane"),
+    package("libpam-systemd", "/usr/share/pam-configs/systemd", "a user's systemd in the uml-systemd lane"),
 ];
 
 /// For the integration tests.
@@ -42,6 +44,9 @@ pub(crate) const TESTS: &[Package] = &[
     package("uidmap", "newuidmap", "id maps of users without privilege"),
     package("procps", "ps", "the table of planc ps"),
     package("strace", "strace", "system call counts"),
+    package("gcc", "cc", "compiles what the seccomp tests execute"),
+    package("libc6-dev", "/usr/include/stdio.h", "compiles what the seccomp tests execute"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "the other opinion on seccomp profiles"),
 ];
 
 /// For the benches.
@@ -49,6 +54,7 @@ pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),
     package("crun", "crun", "measured beside planc"),
     package("gcc", "cc", "compiles the floor program"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "measured beside planc's compiler"),
     package("busybox-static", "busybox", "the containers' programs"),
 ];
 

@@ -32,7 +32,11 @@ mod rootless;
 mod rootless_cgroups;
 mod run;
 mod scheduling;
+mod seccomp;
+mod seccomp_notify;
 mod state;
+mod systemd;
+mod systemd_bus;
 mod teardown;
 mod terminal;
 mod users;
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         state::TESTS,
         ps::TESTS,
         resources::TESTS,
+        systemd::TESTS,
+        systemd_bus::TESTS,
         pause::TESTS,
         events::TESTS,
         oom::TESTS,
@@ -66,6 +72,8 @@ fn main() -> ExitCode {
         scheduling::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
+        seccomp::TESTS,
+        seccomp_notify::TESTS,
         exec::TESTS,
         exec_security::TESTS,
         input::TESTS,

@@ -6,10 +6,11 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::plan::Draft;
 use super::text::{path_text, text};
-use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request};
-use super::{capabilities, cgroup, check, namespaces, process, program, rlimits, scheduling, terminal};
+use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
+use super::{capabilities, cgroup, check, namespaces, process, program, rlimits, scheduling, seccomp, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
+use crate::state::Status;
 use crate::wire::{HostOp, InitOp, Spaces, Text, WindowSize};
 
 /// What becomes of an exec while the container is paused.
@@ -55,6 +56,8 @@ pub struct Joining<'a> {
     pub init: u32,
     /// The container's cgroup, where it has one.
     pub cgroup: Option<&'a Path>,
+    /// The unit that its cgroup is of, where systemd made it.
+    pub unit: Option<&'a str>,
     /// What the caller asks for.
     pub options: &'a ExecOptions,
 }
@@ -89,16 +92,19 @@ impl LaunchPlan {
         let program = program::Program::read(process, create.listen_fds)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
         let told = process::Told::read(&create)?;
+        let filter = seccomp::Filter::read(request, Status::Running, plan)?;
 
         // Prepare.
         open_cgroup(joining, plan)?;
         let init = plan.slot()?;
         plan.host("", HostOp::OpenInit { pid: joining.init, slot: init });
         let time = namespaces::open_time(request, joining.init, plan)?;
+        let agents = filter.connect(0, plan)?;
         plan.host("", HostOp::SpawnInit { spaces: Spaces::default(), into_cgroup: joining.cgroup.is_some() });
 
         // Join.
         process::harden(plan);
+        enter_unit(joining, facts, plan)?;
         scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
         let console = terminal.open(plan)?;
@@ -111,7 +117,7 @@ impl LaunchPlan {
         scheduling.set(plan);
         capabilities::bound(&sets, plan);
         user.set(plan);
-        capabilities::set(&sets, plan);
+        capabilities::set(&sets, filter.is_privileged(request), plan);
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
@@ -122,7 +128,9 @@ impl LaunchPlan {
         told.send_pidfd(plan);
         plan.host("", HostOp::CheckInit {});
         told.write_pid_file(plan);
+        filter.hold(request, &sets, plan);
         rlimits::lower(&limits, plan);
+        filter.install(&agents, plan);
         program.execute(plan);
         Ok(draft.finish())
     }
@@ -137,9 +145,24 @@ fn like_init(process: &Process, spec: &Spec) -> Process {
     process
 }
 
+/// In the unit of a user's systemd the process may not be born there; then it is moved before it has children.
+fn enter_unit(joining: &Joining<'_>, facts: &Facts, plan: &mut Draft) -> Result<(), Invalid> {
+    if let Some(unit) = joining.unit.filter(|_| facts.is_rootless(Rootless::Auto)) {
+        let unit = text("", unit)?;
+        let below = below(joining).map(|below| text("", below)).transpose()?;
+        plan.host("", HostOp::EnterUnit { unit: Text(&unit), below: below.as_deref().map(Text) });
+    }
+    Ok(())
+}
+
+/// The cgroup below the container's that is asked for.
+fn below<'a>(joining: &Joining<'a>) -> Option<&'a str> {
+    joining.options.cgroup.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty())
+}
+
 /// The process is born in the container's cgroup, or below it.
 fn open_cgroup(joining: &Joining<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    let below = joining.options.cgroup.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
+    let below = below(joining);
     let Some(path) = joining.cgroup else {
         return match below {
             None => Ok(()),

@@ -21,6 +21,7 @@ mod program;
 mod rlimits;
 mod rootfs;
 mod scheduling;
+pub mod seccomp;
 mod sysctl;
 mod terminal;
 mod text;
@@ -43,7 +44,8 @@ use self::namespaces::Namespaces;
 use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
-use crate::wire::{Propagation, WindowSize};
+use crate::state::Status;
+use crate::wire::{HookKind, Propagation, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +77,17 @@ pub enum Keyring {
     New,
     /// The caller's.
     Keep,
+}
+
+/// Who makes the container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// The runtime itself, in the cgroup file system; `cgroupsPath` is a path.
+    #[default]
+    Cgroupfs,
+    /// systemd, asked over D-Bus for a transient unit; `cgroupsPath` is `slice:prefix:name`. An unprivileged caller asks
+    /// the systemd of its own user.
+    Systemd,
 }
 
 /// Which acts of the plan are performed in one go.
@@ -134,6 +147,8 @@ pub struct CreateOptions {
     pub timing: Timing,
     /// Whether the caller is taken for one who may not do what root may.
     pub rootless: Rootless,
+    /// Who makes the cgroup.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -161,8 +176,8 @@ struct Request<'a> {
     spaces: Namespaces,
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
-    /// The container's cgroup, from the root of the hierarchy.
-    cgroup: Option<CString>,
+    /// How the container gets its cgroup; of a process that joins one, not at all.
+    cgroup: cgroup::Way,
     state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
@@ -206,7 +221,7 @@ impl<'a> Request<'a> {
             spaces,
             ids,
             host_cgroups,
-            cgroup: None,
+            cgroup: cgroup::Way::Directory(None),
             state_dir,
             rootfs,
             propagation,
@@ -231,6 +246,7 @@ struct Chapters<'a> {
     program: program::Program,
     terminal: terminal::Terminal,
     told: process::Told,
+    filter: seccomp::Filter,
 }
 
 impl<'a> Chapters<'a> {
@@ -252,6 +268,7 @@ impl<'a> Chapters<'a> {
             sets: capabilities::Sets::read(request, plan),
             program: program::Program::read(request.process, request.launch.options.listen_fds)?,
             told: process::Told::read(request.launch.options)?,
+            filter: seccomp::Filter::read(request, Status::Created, plan)?,
             mounts,
             user,
             terminal,
@@ -262,15 +279,16 @@ impl<'a> Chapters<'a> {
     fn write(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
-        cgroup::make(request, &self.resources, plan)?;
-        cgroup::give(request, &self.mounts, plan);
+        cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
         self.mounts.make_id_maps(plan);
         let listener = process::listen(request, plan)?;
+        let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
+        cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
 
@@ -299,17 +317,19 @@ impl<'a> Chapters<'a> {
         self.scheduling.set(plan);
         capabilities::bound(&self.sets, plan);
         self.user.set(plan);
-        capabilities::set(&self.sets, plan);
+        capabilities::set(&self.sets, self.filter.is_privileged(request), plan);
         self.user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         self.program.find(self.user.uid(), plan);
         self.terminal.hand_over(plan);
-        process::record(listener, &self.resources, &self.told, plan);
+        process::record(listener, &agents, &self.resources, &self.told, plan)?;
 
         // Act two, run.
         process::await_start(listener, plan);
-        request.hooks.before_program(&self.program, plan);
+        self.filter.hold(request, &self.sets, plan);
+        request.hooks.before_program(&self.program, &self.filter, &agents, plan);
         rlimits::lower(&self.limits, plan);
+        self.filter.install(&agents, plan);
         self.program.execute(plan);
         request.hooks.after_program(plan);
         Ok(())
@@ -327,7 +347,7 @@ impl LaunchPlan {
 
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
-        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
+        request.cgroup = cgroup::way(spec, request.linux, facts, request.host_cgroups, launch)?;
         let request = &request;
         let chapters = Chapters::read(request, plan)?;
         chapters.write(request, plan)?;

@@ -4,6 +4,7 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};
 
 use super::Invalid;
+use super::cgroup::properties::{self, Asked};
 use super::cgroup::settings::{self, Setting};
 use super::device_filter;
 use crate::facts::CgroupFacts;
@@ -18,6 +19,12 @@ pub(crate) struct Update {
     pub(crate) resources: Value,
     /// Its values for the files of the cgroup, in order.
     pub(crate) settings: Vec<Setting>,
+    /// Those of its values that systemd does not write exactly, where it made the cgroup.
+    pub(crate) rounded: Vec<Setting>,
+    /// What the unit is told, where systemd made the cgroup.
+    pub(crate) properties: Vec<Asked>,
+    /// What the unit was told of the same before.
+    pub(crate) properties_before: Vec<Asked>,
     /// Its device filter, where another one is given.
     pub(crate) devices: Option<Filters>,
     /// What is ignored.
@@ -45,8 +52,10 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let new = read(&resources)?;
     let mut warnings = Vec::new();
     let mut settings = settings::compile(&new, host, &mut warnings)?;
+    let mut rounded: Vec<Setting> = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
     // What somebody else changed meanwhile is set again only where it is asked for.
     settings.retain(|setting| is_given(&given, &setting.origin) || !before.contains(setting));
+    rounded.retain(|setting| !settings.contains(setting));
     // A warning ends with its place; those of the container's own config.json were given when it was made.
     warnings.retain(|warning| !ignored.contains(warning));
     let devices = match new.devices() {
@@ -58,7 +67,8 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     };
     let memory = new.memory().filter(|memory| memory.check_before_update() == Some(true));
     let check_memory = memory.and_then(|memory| memory.limit()).filter(|limit| *limit > 0);
-    Ok(Update { resources, settings, devices, warnings, check_memory })
+    let (properties, properties_before) = properties::changes(&read(old)?, &new, |origin| is_given(&given, origin));
+    Ok(Update { resources, settings, rounded, properties, properties_before, devices, warnings, check_memory })
 }
 
 fn read(resources: &Value) -> Result<LinuxResources, Invalid> {

@@ -26,8 +26,12 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 34] = [
+const AT_MOST_ONCE: [&str; 38] = [
+    "HoldSeccomp",
+    "InstallSeccomp",
     "OpenCgroup",
+    "StartUnit",
+    "EnterUnit",
     "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
@@ -70,11 +74,20 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CreateCgroup", &["SetCgroup", "FilterDevices", "OwnCgroup", "SpawnInit"]),
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
-    ("FilterDevices", &["SpawnInit"]),
     ("MakeUserNamespace", &["SpawnInit"]),
+    ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
+    // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
+    ("SetProperty", &["StartUnit"]),
+    ("CloseOthers", &["StartUnit", "EnterUnit"]),
+    (
+        "StartUnit",
+        &["SetCgroup", "FilterDevices", "OwnCgroup", "ChangeUnit", "Join", "Unshare", "BecomeRoot", "Refork"],
+    ),
+    ("ChangeUnit", &["RecordState", "AwaitStart", "Execute"]),
+    ("EnterUnit", &["JoinAll", "Refork"]),
     // What the container may write to is complete by then, and it is its own before anything of the container's runs.
     ("FilterDevices", &["OwnCgroup"]),
-    ("OwnCgroup", &["SpawnInit"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -163,6 +176,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SendPidfd", &["RecordState", "CheckInit"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
     ("WritePidFile", &["AwaitStart"]),
+    // No filter stops what comes before the program.
+    ("ConnectSeccompAgent", &["SpawnInit"]),
+    ("SetCapabilities", &["HoldSeccomp"]),
+    ("HoldSeccomp", &["HoldSeccompAgent", "InstallSeccomp"]),
 ];
 
 impl LaunchPlan {
@@ -177,6 +194,7 @@ impl LaunchPlan {
         order(&steps)?;
         ends(&steps, kind)?;
         slots(&steps)?;
+        cgroups(&steps)?;
         trees(&steps)?;
         hooks(&steps)?;
         rights(&steps)
@@ -245,6 +263,12 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     if !is(last, "Execute") || count(steps, "Execute") != 1 {
         return Err("a plan ends with Execute".to_owned());
     }
+    let execute = steps.iter().position(|step| step.name() == "Execute").unwrap_or_default();
+    let held = count(steps, "HoldSeccomp") == 1;
+    if held != is(steps.get(execute.wrapping_sub(1)), "InstallSeccomp") || held != (count(steps, "InstallSeccomp") == 1)
+    {
+        return Err("a filter that is held is installed right before Execute".to_owned());
+    }
     if !is(steps.first(), "ClaimId") && kind == PlanKind::Launch {
         return Err("the plan of a container begins with ClaimId".to_owned());
     }
@@ -268,7 +292,8 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             HostOp::OpenNamespace { slot, .. }
             | HostOp::MakeUserNamespace { slot, .. }
             | HostOp::ListenForStart { slot }
-            | HostOp::OpenInit { slot, .. },
+            | HostOp::OpenInit { slot, .. }
+            | HostOp::ConnectSeccompAgent { slot, .. },
         ) => Some(*slot),
         Op::Init(InitOp::Mount { keep, .. }) => *keep,
         Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
@@ -290,6 +315,7 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
     let Op::Init(op) = op else { return Vec::new() };
     match op {
         InitOp::JoinAll { init, .. } => vec![*init],
+        InitOp::HoldSeccompAgent { socket, .. } => vec![*socket],
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
         InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),
@@ -339,6 +365,19 @@ fn slots(steps: &[Step<'_>]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// There is one way to a cgroup; where the host made it, it is as it is to be before init is born in it.
+fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
+    let at = |name: &str| steps.iter().position(|step| step.name() == name);
+    let born = at("SpawnInit");
+    match (at("CreateCgroup"), at("StartUnit")) {
+        (Some(_), Some(_)) => Err("a cgroup is made in two ways".to_owned()),
+        (Some(_), None) if at("FilterDevices").max(at("OwnCgroup")) > born => {
+            Err("init is born in a cgroup that is not finished".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where there is a stage, everything of the host's comes from it, once and as it was staged.
@@ -496,7 +535,8 @@ mod tests {
         let options = ExecOptions { pid_file: options.pid_file.clone(), ..ExecOptions::default() };
         let process = spec.process().as_ref().unwrap();
         let cgroup = Some(Path::new("/sys/fs/cgroup/x"));
-        let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, options: &options };
+        let unit = has_user.then_some("runc-x.scope");
+        let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, unit, options: &options };
         [create, LaunchPlan::exec(&spec, &facts, &joining).unwrap()]
     }
 

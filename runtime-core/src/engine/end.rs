@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::stage;
+use super::unit::{self, Contact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, Mark, marked, remove_parents};
@@ -53,7 +54,7 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
         try_wait(&ended);
     }
     stage("init-ended");
-    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, deadline))
+    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, Contact::None, deadline))
 }
 
 /// Kills what is in the container's own cgroup together with init, so that nothing goes on making more while init ends.
@@ -66,7 +67,16 @@ fn kill_beside(record: &Record, mark: &Mark) -> Result<()> {
 }
 
 /// Ends what is in the container's cgroup, and removes that where it is the container's own.
-pub(crate) fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool, deadline: Instant) -> Result<()> {
+pub(super) fn end_cgroup(
+    record: &CgroupRecord,
+    mark: &Mark,
+    own_pids: bool,
+    contact: Contact,
+    deadline: Instant,
+) -> Result<()> {
+    if let Some(unit) = &record.unit {
+        return unit::end(record, unit, mark, contact, deadline);
+    }
     let found = record.open_marked(mark).map_err(|errno| failed("look at the cgroup", errno))?;
     match found {
         Some(cgroup) if record.own => destroyed(&cgroup, &record.path, mark, deadline),
@@ -107,7 +117,7 @@ fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Instant) -> Re
 }
 
 /// Why a cgroup is not empty, or not removed, by the processes that are left in it.
-fn in_the_way(cgroup: &Cgroup, path: &Path, errno: Errno) -> Error {
+pub(super) fn in_the_way(cgroup: &Cgroup, path: &Path, errno: Errno) -> Error {
     let what = format!("cannot remove the cgroup {}", path.display());
     match (errno, cgroup.processes()) {
         (Errno::ETIMEDOUT | Errno::EBUSY, Ok(pids)) if !pids.is_empty() => unended(&what, pids),
@@ -143,6 +153,25 @@ pub(crate) fn end_marked(cgroups: &[PathBuf], mark: &Mark) -> Result<()> {
     cgroups.iter().try_for_each(|path| match Cgroup::open(path) {
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(failed("look at the cgroup", errno)),
-        Ok(cgroup) => destroyed(&cgroup, path, mark, deadline),
+        Ok(cgroup) => {
+            leave_to_systemd(&cgroup, path, deadline).map_err(|errno| in_the_way(&cgroup, path, errno))?;
+            destroyed(&cgroup, path, mark, deadline)
+        }
     })
+}
+
+/// How long systemd may take to see that a scope is empty.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// What is called a scope may be one of systemd's, which does not learn that it is empty where another removes its cgroup.
+fn leave_to_systemd(cgroup: &Cgroup, path: &Path, deadline: Instant) -> nix::Result<()> {
+    if path.extension().is_none_or(|kind| kind != "scope") {
+        return Ok(());
+    }
+    cgroup.kill_until_empty(deadline)?;
+    let end = deadline.min(Instant::now() + NOTICE);
+    while path.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }

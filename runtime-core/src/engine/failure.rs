@@ -114,9 +114,10 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENOSPC => {
             "there are no more (its max, or kernel.pty.max)".to_owned()
         }
-        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
-        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
-        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
+        Op::Init(InitOp::InstallSeccomp {}) => uninstalled(errno),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
         Op::Init(InitOp::CopyMapped { .. }) if errno == Errno::EOPNOTSUPP => {
             format!(
@@ -176,6 +177,19 @@ fn kernel() -> String {
         |_| "the kernel".to_owned(),
         |name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
     )
+}
+
+/// Why a seccomp filter could not be installed, or its listener not be sent.
+fn uninstalled(errno: Errno) -> String {
+    match errno {
+        Errno::EACCES | Errno::EPERM => {
+            format!("{}: without noNewPrivileges it takes CAP_SYS_ADMIN (seccomp(2))", errno.desc())
+        }
+        Errno::EPIPE | Errno::ECONNRESET => "the seccomp agent is gone".to_owned(),
+        Errno::EAGAIN => "the seccomp agent does not read what it is sent".to_owned(),
+        Errno::EBUSY => "another filter of the process has a listener already (seccomp(2))".to_owned(),
+        errno => errno.desc().to_owned(),
+    }
 }
 
 /// As Go and so runc writes it: engines compare with small letters.

@@ -41,6 +41,11 @@ impl Walk<'_> {
                 return self.create_cgroup(step, Path::new(os(root)), path, controllers);
             }
             HostOp::SetCgroup { file, value, missing } => return self.set_cgroup(step, file, value, missing),
+            // Of the unit that is started next, with all that were asked for.
+            HostOp::SetProperty { .. } => Ok(()),
+            HostOp::StartUnit { .. } => return self.start_unit(step, op),
+            HostOp::ChangeUnit { property } => return self.change_unit(step, property),
+            HostOp::EnterUnit { below, .. } => return self.enter_unit(step, below),
             HostOp::FilterDevices { program } => self.filter_devices(program),
             HostOp::OwnCgroup { uid } => self.own_cgroup(uid),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
@@ -65,6 +70,9 @@ impl Walk<'_> {
             HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
             HostOp::OwePoststop {} => return self.owe_poststop(step),
             HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
+            HostOp::ConnectSeccompAgent { path, slot } => {
+                socket::connect_to(Path::new(os(path))).and_then(|agent| self.fill(slot, agent))
+            }
             HostOp::SendTerminal { path } => self.send_terminal(path),
             HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
@@ -122,7 +130,7 @@ impl Walk<'_> {
             }
         }
         let own = before.is_none();
-        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
+        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None, unit: None });
         self.state().map_err(refused)?.save(&self.record)?;
         let mark = self.state().map_err(refused)?.mark().clone();
         let cgroup = match before {
