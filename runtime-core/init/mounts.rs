@@ -50,7 +50,7 @@ fn set(
 pub(crate) fn make_stage(init: &Init, at: &CStr) -> Result<(), Errno> {
     let stage =
         new_filesystem(init, c"tmpfs", |fs| sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0))?;
-    let stage = mount_of(stage, NOSUID | NODEV)?;
+    let stage = mount_of(init, stage, NOSUID | NODEV)?;
     sys::mkdirat(stage, STAGE_ROOT, 0o755)?;
     sys::move_mount(stage, Fd::CWD, at)?;
     sys::fchdir(stage)?;
@@ -157,28 +157,34 @@ pub(crate) fn attach_rootfs(
 /// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.
 fn new_filesystem(init: &Init, fstype: &CStr, configure: impl FnOnce(Fd) -> Result<(), Errno>) -> Result<Fd, Errno> {
     let fs = sys::fsopen(fstype)?;
-    let made = configure(fs).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
-    if let Err(errno) = made {
-        note_log(init, fs);
-        return Err(errno);
-    }
+    create(init, fs, configure)?;
     Ok(fs)
 }
 
-/// The mount of a filesystem context, which is closed.
-fn mount_of(fs: Fd, attributes: u64) -> Result<Fd, Errno> {
-    let mount = sys::fsmount(fs, attributes);
+/// Sets the parameters of a filesystem context and makes its superblock.
+fn create(init: &Init, fs: Fd, configure: impl FnOnce(Fd) -> Result<(), Errno>) -> Result<(), Errno> {
+    let made = configure(fs).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
+    made.inspect_err(|_| note_log(init, fs))
+}
+
+/// The mount of a filesystem context, which is closed. The kernel's words are noted where it refuses.
+fn mount_of(init: &Init, fs: Fd, attributes: u64) -> Result<Fd, Errno> {
+    let mount = sys::fsmount(fs, attributes).inspect_err(|_| note_log(init, fs));
     sys::close(fs);
     mount
 }
 
-/// Copies what the kernel logged about a filesystem context into the note: messages "e text", one a read.
+/// Copies what the kernel logged about a filesystem context into the note: a message a read, "e text" where it is an
+/// error, "w text" and "i text" where it is less. The first error says why; what came before it may only be remarks.
 fn note_log(init: &Init, fs: Fd) {
     let mut buffer = [0; 512];
-    if let Ok(count) = sys::read(fs, &mut buffer) {
+    while let Ok(count) = sys::read(fs, &mut buffer) {
         let message = buffer.get(..count).unwrap_or_default();
-        let text = message.strip_prefix(b"e ").or(message.strip_prefix(b"w ")).unwrap_or(message);
+        let (kind, text) = message.split_at_checked(2).unwrap_or((b"", message));
         init.recorder.write_note(text.trim_ascii());
+        if kind == b"e " || count == 0 {
+            return;
+        }
     }
 }
 
@@ -202,7 +208,7 @@ pub(crate) fn mount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
     };
     let make = || {
         let fs = new_filesystem(init, fstype.0, |fs| parameters(init, fs, *source, params))?;
-        mount_of(fs, attributes.set)
+        mount_of(init, fs, attributes.set)
     };
     let mounted = match pid {
         None => make()?,
@@ -224,13 +230,8 @@ fn mount_for(init: &Init, pid: Fd, op: &InitOp<'_>, make: impl FnOnce() -> Resul
     let InitOp::Mount { fstype, source, params, attributes, .. } = op else { return Err(Errno::INVAL) };
     let fs = sys::fsopen(fstype.0)?;
     if sys::fsconfig(fs, FSCONFIG_SET_FD, Some(c"pidns"), None, pid.0).is_ok() {
-        let made =
-            parameters(init, fs, *source, params).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
-        if let Err(errno) = made {
-            note_log(init, fs);
-            return Err(errno);
-        }
-        return mount_of(fs, attributes.set);
+        create(init, fs, |fs| parameters(init, fs, *source, params))?;
+        return mount_of(init, fs, attributes.set);
     }
     // The number that the child's mount will have.
     let place = fs;
@@ -264,9 +265,11 @@ fn attach(slots: &Slots, mount: Fd, place: &Place<'_>, rule: Target) -> Result<(
         Target::RealDirectory => spot.directory(Links::Refuse)?,
         Target::LikeSource if is_directory(mount)? => spot.directory(Links::Follow)?,
         Target::LikeSource => spot.file(Links::Follow)?,
+        Target::OfProc if is_directory(mount)? => spot.directory(Links::Refuse)?,
+        Target::OfProc => spot.file(Links::Refuse)?,
     };
-    // By its own name only what is listed can be asked for; a link of the image leads to the rest (CVE-2019-16884).
-    let attached = if !place.path.0.to_bytes().starts_with(b"/proc") && sys::filesystem(target)? == PROC_SUPER_MAGIC {
+    // compile lets by its own name only what is listed; a link of the image leads to the rest (CVE-2019-16884).
+    let attached = if rule != Target::OfProc && sys::filesystem(target)? == PROC_SUPER_MAGIC {
         Err(Errno::XDEV)
     } else {
         sys::move_mount(mount, target, c"")
@@ -329,7 +332,7 @@ fn empty_tmpfs(init: &Init) -> Result<Fd, Errno> {
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"nr_blocks"), Some(c"1"), 0)?;
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0)
     })?;
-    mount_of(fs, RDONLY | NOSUID | NODEV | NOEXEC)
+    mount_of(init, fs, RDONLY | NOSUID | NODEV | NOEXEC)
 }
 
 pub(crate) fn take_null(init: &Init, slot: Slot) -> Result<(), Errno> {
@@ -386,7 +389,7 @@ pub(crate) fn open_proc(init: &Init, slot: Slot, host: bool) -> Result<(), Errno
     let proc = if host {
         sys::open_tree(Fd::CWD, c"/proc", OPEN_TREE_CLONE | AT_RECURSIVE)?
     } else {
-        mount_of(new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
+        mount_of(init, new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
     };
     init.slots.set(slot, proc);
     Ok(())

@@ -103,7 +103,22 @@ fn call(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
     // SAFETY: every caller below passes numbers, or pointers made from references that outlive the call and have the
     // layout the kernel's manual page gives.
     let answer = unsafe { syscall(number, args) };
-    if answer < 0 { Err(Errno(-answer as i32)) } else { Ok(answer as usize) }
+    if answer >= 0 {
+        return Ok(answer as usize);
+    }
+    let errno = Errno(-answer as i32);
+    if errno == Errno::NOSYS {
+        note_missing(number);
+    }
+    Err(errno)
+}
+
+/// Which call it was, for the error message: a step is made of several.
+#[cold]
+fn note_missing(number: usize) {
+    if let Some(recorder) = crate::recorder() {
+        recorder.missing.store((number as u32).wrapping_add(1), core::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 fn done(answer: Result<usize, Errno>) -> Result<(), Errno> {

@@ -147,7 +147,7 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let place = Place { base: slot, skip: v.slot, path: text };
     let attributes = Attributes { set: v.wide, clear: !v.wide };
     let tree = [Tree::Path(text), Tree::Staged(v.slot, other), Tree::Held(slot, other)][v.ns % 3];
-    let rule = [Target::Directory, Target::RealDirectory, Target::LikeSource][v.ns % 3];
+    let rule = [Target::Directory, Target::RealDirectory, Target::LikeSource, Target::OfProc][v.ns % 4];
     let kinds = List::new(&s.kinds);
     let device = Device { mode: v.numbers[0], major: 7, minor: v.numbers[0] };
     vec![

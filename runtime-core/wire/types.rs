@@ -383,6 +383,9 @@ pub enum Target {
     RealDirectory,
     /// A directory or a file, as the source is.
     LikeSource,
+    /// /proc, or what may be covered in it: as the source is, reached without a symbolic link. No other place may lie in a
+    /// procfs (CVE-2019-16884).
+    OfProc,
 }
 
 impl Wire<'_> for Target {
@@ -394,6 +397,7 @@ impl Wire<'_> for Target {
             0 => Some(Self::Directory),
             1 => Some(Self::RealDirectory),
             2 => Some(Self::LikeSource),
+            3 => Some(Self::OfProc),
             _ => None,
         }
     }

@@ -24,6 +24,7 @@ integration_tests::tests! {
     mappings_alone_mean_idmap [Need::Spec(1, 2), MAPS_TMPFS],
     own_mappings_in_a_user_namespace [Need::Spec(1, 2), MAPS_TMPFS],
     the_containers_mappings [Need::Spec(1, 2), MAPS_TMPFS],
+    the_mappings_of_a_joined_user_namespace [Need::Spec(1, 2), MAPS_TMPFS],
     ridmap_maps_what_is_mounted_below [Need::Spec(1, 2), MAPS_TMPFS],
     idmap_maps_the_top_alone [Need::Spec(1, 2), MAPS_TMPFS],
     stays_locked_in_a_user_namespace [Need::Spec(1, 2), MAPS_TMPFS],
@@ -99,6 +100,28 @@ fn the_containers_mappings(scene: &Scene) {
     let mut bundle = scene.bundle();
     bundle.user_namespace(100_000).mount("/m", "bind", outer.path(), &["bind"]);
     assert_eq!(scene.sh(&mut bundle, OWNERS), "65534:65534\n65534:65534\n", "nothing is mapped unasked");
+}
+
+fn the_mappings_of_a_joined_user_namespace(scene: &Scene) {
+    let (outer, _inner) = source(scene);
+    let mut first = scene.bundle();
+    let holder = scene.container(first.user_namespace(100_000).sleep());
+    holder.run_detached();
+    let path = format!("/proc/{}/ns/user", holder.pid());
+    for option in ["idmap", "ridmap"] {
+        let mut bundle = scene.bundle();
+        bundle.user_namespace(100_000).namespace("user", Some(&path)).mount(
+            "/m",
+            "bind",
+            outer.path(),
+            &["rbind", option],
+        );
+        bundle.remove("/linux/uidMappings").remove("/linux/gidMappings");
+        let below = if option == "ridmap" { "1000" } else { "65534" };
+        let seen = scene.sh(&mut bundle, &format!("{OWNERS}; stat -c %u /m/sub/of-1000"));
+        assert_eq!(seen, format!("0:0\n1000:1000\n{below}\n"), "{option}");
+    }
+    holder.delete_force();
 }
 
 fn ridmap_maps_what_is_mounted_below(scene: &Scene) {

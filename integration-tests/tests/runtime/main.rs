@@ -18,6 +18,7 @@ mod idmap;
 mod input;
 mod killsweep;
 mod lifecycle;
+mod missing;
 mod mount_flags;
 mod mounts;
 mod namespaces;
@@ -25,7 +26,9 @@ mod oom;
 mod pause;
 mod planc;
 mod process;
+mod propagation;
 mod ps;
+mod racers;
 mod resources;
 mod rootfs;
 mod rootless;
@@ -66,6 +69,9 @@ fn main() -> ExitCode {
         mounts::TESTS,
         mount_flags::TESTS,
         idmap::TESTS,
+        propagation::TESTS,
+        racers::TESTS,
+        missing::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,

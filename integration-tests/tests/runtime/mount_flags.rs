@@ -10,6 +10,8 @@ use integration_tests::hostmount::HostMount;
 use integration_tests::mountinfo::{self, Mount};
 use integration_tests::scene::Scene;
 use nix::mount::MsFlags;
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use serde_json::json;
 
 integration_tests::tests! {
     flags_of_the_superblock,
@@ -26,8 +28,10 @@ integration_tests::tests! {
     shows_the_kernels_words_on_a_remount [Need::Planc],
     a_source_behind_a_closed_directory,
     refuses_a_way_into_proc [Need::Planc],
+    refuses_a_link_on_the_way_in_proc [Need::Planc],
     tmpcopyup_copies_what_is_covered,
     tmpcopyup_keeps_the_directory_itself [Need::Planc],
+    tmpcopyup_keeps_extended_attributes [Need::Planc],
     tmpcopyup_of_a_hostile_image [Need::Planc],
     tmpcopyup_in_a_user_namespace,
 }
@@ -194,6 +198,7 @@ fn a_source_behind_a_closed_directory(scene: &Scene) {
     fs::create_dir_all(closed.join("open")).unwrap();
     fs::write(closed.join("open/file"), "behind").unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    chown(&closed, Some(4321), Some(4321)).unwrap();
     let mut bundle = scene.bundle();
     bundle.user_namespace(100_000).mount("/m", "bind", closed.join("open"), &["bind", "ro"]);
     assert_eq!(scene.sh(&mut bundle, "cat /m/file"), "behind");
@@ -214,10 +219,28 @@ fn refuses_a_way_into_proc(scene: &Scene) {
         bundle.mount(destination, "bind", from, &["bind"]);
         scene.refused(&bundle, "/mounts/7").says("procfs");
     }
+    // A name is no way either, though it begins as that of /proc does.
+    for name in ["/way", "/procfoo"] {
+        let mut bundle = scene.bundle();
+        symlink("/proc/sys", bundle.rootfs(name)).unwrap();
+        bundle.mount(name, "tmpfs", "tmpfs", &[]);
+        scene.refused(&bundle, "/mounts/7").says("procfs");
+    }
     let mut bundle = scene.bundle();
-    symlink("/proc/sys", bundle.rootfs("/way")).unwrap();
-    bundle.mount("/way", "tmpfs", "tmpfs", &[]);
-    scene.refused(&bundle, "/mounts/7").says("procfs");
+    bundle.mount("/procfoo", "tmpfs", "marker", &[]);
+    assert_eq!(at(&mounts(scene, &mut bundle), "/procfoo").source, "marker");
+}
+
+/// What may be covered in /proc is reached through no link, neither of the image's nor of the procfs.
+fn refuses_a_link_on_the_way_in_proc(scene: &Scene) {
+    let source = scene.path("source");
+    fs::write(&source, "").unwrap();
+    let mut bundle = scene.bundle();
+    fs::remove_dir(bundle.rootfs("/proc")).unwrap();
+    symlink("etc", bundle.rootfs("/proc")).unwrap();
+    fs::write(bundle.rootfs("/etc/uptime"), "").unwrap();
+    bundle.set("/mounts", json!([])).mount("/proc/uptime", "bind", &source, &["bind"]);
+    scene.refused(&bundle, "/mounts/0");
 }
 
 fn tmpcopyup_copies_what_is_covered(scene: &Scene) {
@@ -252,6 +275,35 @@ fn tmpcopyup_keeps_the_directory_itself(scene: &Scene) {
     bundle.mount("/b", "tmpfs", "tmpfs", &["tmpcopyup", "mode=0701", "uid=9"]);
     bundle.mount("/new", "tmpfs", "tmpfs", &["tmpcopyup"]);
     assert_eq!(scene.sh(&mut bundle, "stat -c '%a %u:%g' /a /a/suid /b; ls -A /new"), "3711 5:6\n4751 0:0\n701 9:0\n");
+}
+
+fn tmpcopyup_keeps_extended_attributes(scene: &Scene) {
+    // VFS_CAP_REVISION_2 with CAP_NET_BIND_SERVICE permitted (capabilities(7)).
+    let capability = [[1, 0, 0, 2], [0, 4, 0, 0], [0; 4], [0; 4], [0; 4]].concat();
+    let attributes =
+        [("security.capability", capability.as_slice()), ("trusted.of-a-test", b"value"), ("trusted.empty", b"")];
+    let source = HostMount::tmpfs(scene.path("source"), MsFlags::empty());
+    fs::create_dir(source.path().join("dir")).unwrap();
+    fs::write(source.path().join("file"), "").unwrap();
+    for (name, value) in attributes {
+        setxattr(source.path().join("file"), name, value, XattrFlags::empty()).unwrap();
+    }
+    setxattr(source.path().join("dir"), "trusted.of-a-test", b"of dir", XattrFlags::empty()).unwrap();
+    let mut bundle = scene.bundle();
+    bundle.sleep().mount("/data", "bind", source.path(), &["bind"]).mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"]);
+    let container = scene.container(&bundle);
+    container.create();
+    let data = format!("/proc/{}/root/data", container.pid());
+    let read = |path: &str, name: &str| {
+        let mut buffer = [0; 64];
+        let count = getxattr(format!("{data}/{path}"), name, &mut buffer).unwrap();
+        buffer[..count].to_vec()
+    };
+    for (name, value) in attributes {
+        assert_eq!(read("file", name), value, "{name}");
+    }
+    assert_eq!(read("dir", "trusted.of-a-test"), b"of dir");
+    container.delete_force();
 }
 
 /// Nothing outside is read through a link, nothing waits for a pipe, nothing deep ends init.

@@ -223,8 +223,7 @@ fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -
         ids: asked.ids,
     };
     let attributes = asked.options.attributes();
-    let mut planned =
-        planned(asked, what, attributes, if is_proc { Target::RealDirectory } else { Target::LikeSource })?;
+    let mut planned = planned(asked, what, attributes, Target::LikeSource)?;
     if rootfs::shares(request) && planned.propagation.iter().all(|asked| asked.kind != SHARED) {
         // Only what is asked to be shared stays the host's peer.
         planned.propagation.insert(0, Propagation { kind: SLAVE, recursive: true });
@@ -274,6 +273,7 @@ fn remount(asked: Asked<'_>, fstype: &str, plan: &mut Draft) -> Result<Planned, 
 fn planned(asked: Asked<'_>, what: What, attributes: Attributes, rule: Target) -> Result<Planned, Invalid> {
     let path = path_text(&below(asked.origin, "destination"), Path::new(&asked.path))?;
     let propagation = asked.options.propagation;
+    let rule = if Path::new(&asked.path).starts_with("/proc") { Target::OfProc } else { rule };
     Ok(Planned { origin: asked.origin.to_owned(), what, attributes, propagation, path, rule })
 }
 
