@@ -20,7 +20,7 @@ use serde_json::json;
 integration_tests::tests! {
     cannot_turn_procfs_writes_elsewhere [Need::Planc],
     cannot_move_a_mount_out,
-    cannot_have_directories_made_outside,
+    cannot_have_directories_made_outside [Need::Planc],
     cannot_forge_the_null_device [Need::Planc],
 }
 
@@ -138,7 +138,7 @@ fn cannot_move_a_mount_out(scene: &Scene) {
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before, "the host's mounts");
 }
 
-/// T-16 (CVE-2024-45310): the missing parents of a mount point.
+/// T-16 (CVE-2024-45310, which runc 1.1.5 has): the missing parents of a mount point.
 fn cannot_have_directories_made_outside(scene: &Scene) {
     let (outside, target) = outside(scene);
     let (volume, racer) = volume(scene, &target);

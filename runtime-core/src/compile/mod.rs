@@ -305,6 +305,7 @@ impl<'a> Chapters<'a> {
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
         rootfs::cover(&self.covered, &taken, plan)?;
+        rootfs::propagate_on(request, plan);
         sysctl::write(&self.sysctls, proc, plan);
         self.names.set(plan);
         self.program.enter_directory(plan);
