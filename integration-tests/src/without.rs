@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -50,7 +51,7 @@ pub fn launched() -> Option<ExitCode> {
         },
         Err(error) => error,
     };
-    eprintln!("{FLAG} {}: {error}", call.display());
+    let _ = writeln!(io::stderr(), "{FLAG} {}: {error}", call.display());
     Some(ExitCode::from(125))
 }
 
