@@ -146,13 +146,13 @@ fn in_a_user_namespace(scene: &Scene) {
     }
 }
 
-/// A mount namespace that is made inside hears what is mounted later.
+/// A mount namespace that is made inside, as a slave, hears what is mounted later.
 fn shared_is_heard_by_nested_containers(scene: &Scene) {
     for (kind, is_heard) in [("shared", "heard\n"), ("private", ""), ("slave", "")] {
         let mut bundle = scene.bundle();
         bundle.set("/linux/rootfsPropagation", kind).set("/root/readonly", false).capabilities(&["CAP_SYS_ADMIN"]);
         fs::create_dir(bundle.rootfs("/m")).unwrap();
-        let script = "unshare -m --propagation unchanged sh -c ': > /ready; until [ -e /go ]; do sleep 0.02; done; grep -q late /proc/self/mountinfo && \
+        let script = "unshare -m --propagation slave sh -c ': > /ready; until [ -e /go ]; do sleep 0.02; done; grep -q late /proc/self/mountinfo && \
                       echo heard; true' & until [ -e /ready ]; do sleep 0.02; done; mount -t tmpfs late /m; : > /go; wait";
         assert_eq!(scene.sh(&mut bundle, script), is_heard, "{kind}");
     }
