@@ -149,7 +149,6 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let tree = [Tree::Path(text), Tree::Staged(v.slot, other), Tree::Held(slot, other)][v.ns % 3];
     let rule = [Target::Directory, Target::RealDirectory, Target::LikeSource, Target::OfProc][v.ns % 4];
     let kinds = List::new(&s.kinds);
-    let device = Device { mode: v.numbers[0], major: 7, minor: v.numbers[0] };
     vec![
         InitOp::Propagate { kind: s.kinds[0] },
         InitOp::MakeStage { at: text },
@@ -192,6 +191,14 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         },
         InitOp::CoverDirectory { place, slot },
         InitOp::CopyUp { from: slot, to: Slot(1), path: text, mode: flag, owner: !flag },
+    ]
+}
+
+fn rootfs_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
+    let (text, other, slot, flag) = (s.texts[0], s.texts[1], Slot(v.slot), v.flag);
+    let place = Place { base: slot, skip: v.slot, path: text };
+    let device = Device { mode: v.numbers[0], major: 7, minor: v.numbers[0] };
+    vec![
         InitOp::SetReadOnly { slot, path: text },
         InitOp::OpenDirectory { place, slot },
         InitOp::MakeDevice { place, device, uid: 1, gid: v.numbers[0] },
@@ -310,6 +317,7 @@ fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
 fn every<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<Op<'a>> {
     let init = mount_ops(v, s)
         .into_iter()
+        .chain(rootfs_ops(v, s))
         .chain(process_ops(v, s))
         .chain(scheduling_ops(v))
         .chain(seccomp_ops(v))
