@@ -22,7 +22,7 @@ integration_tests::tests! {
     runbindable [Need::Planc],
     absent,
     in_a_user_namespace [Need::Planc],
-    shared_is_heard_by_nested_containers,
+    shared_is_heard_by_nested_containers [Need::Planc],
     unbindable_cannot_be_bound [Need::Planc],
     refuses_another_word,
 }
@@ -146,7 +146,8 @@ fn in_a_user_namespace(scene: &Scene) {
     }
 }
 
-/// A mount namespace that is made inside, as a slave, hears what is mounted later.
+/// A mount namespace that is made inside, as a slave, hears what is mounted later, as the
+/// specification has it for nested containers. (In one of runc 1.1.5 nothing is heard.)
 fn shared_is_heard_by_nested_containers(scene: &Scene) {
     for (kind, is_heard) in [("shared", "heard\n"), ("private", ""), ("slave", "")] {
         let mut bundle = scene.bundle();
