@@ -75,10 +75,10 @@ fn race(scene: &Scene, bundle: &mut Bundle, script: &str, check: impl Fn(&str)) 
     say(format_args!("    {successes} of {} containers were made", rounds()));
 }
 
-/// A volume with a directory `a`, and a link `x` that leads to `target`.
+/// A volume with a directory `a` that has one called `sys`, and a link `x` that leads to `target`.
 fn volume(scene: &Scene, target: &str) -> (PathBuf, Racer) {
     let volume = scene.path("volume");
-    fs::create_dir_all(volume.join("a")).unwrap();
+    fs::create_dir_all(volume.join("a/sys")).unwrap();
     symlink(target, volume.join("x")).unwrap();
     let racer = Racer::new(volume.join("a"), volume.join("x"));
     (volume, racer)
@@ -104,9 +104,6 @@ fn cannot_turn_procfs_writes_elsewhere(scene: &Scene) {
     const MSGMAX: &str = "/proc/sys/kernel/msgmax";
     let before = fs::read_to_string(MSGMAX).unwrap();
     let (volume, racer) = volume(scene, "/proc");
-    fs::create_dir(volume.join("a").join("sys"))
-        .or_else(|_| fs::create_dir(volume.join("x").join("sys")))
-        .unwrap_or(());
     let mut bundle = scene.bundle();
     bundle.set("/linux/sysctl", json!({"kernel.msgmax": "4242"}));
     bundle.mount("/v", "bind", &volume, &["rbind"]).mount("/v/a/sys", "tmpfs", "marker", &[]);
