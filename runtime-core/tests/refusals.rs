@@ -82,7 +82,6 @@ fn what_later_versions_bring_is_unsupported_and_named() {
         ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
         ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
-        ("/linux/netDevices", json!({ "eth0": {} }), ""),
         ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
         ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
     ] {
@@ -126,6 +125,51 @@ fn scheduling_that_does_not_go_together() {
     ] {
         refused(&[(pointer, value)], origin, why);
     }
+}
+
+#[test]
+fn network_devices() {
+    let devices = |value: Value| [("/linux/netDevices", value)];
+    for (name, why) in [
+        ("", "empty"),
+        (".", "no name"),
+        ("..", "no name"),
+        ("sixteen-bytes-xx", "16 bytes are more than 15"),
+        ("a/b", "'/', ':' or white space"),
+        ("a:b", "'/', ':' or white space"),
+        ("a b", "'/', ':' or white space"),
+        ("a\tb", "'/', ':' or white space"),
+        ("a\u{b}", "'/', ':' or white space"),
+    ] {
+        let origin = format!("/linux/netDevices/{}", name.replace('/', "~1"));
+        refused(&devices(json!({ name: {} })), &origin, why);
+        if !name.is_empty() {
+            refused(&devices(json!({ "eth0": { "name": name } })), "/linux/netDevices/eth0/name", why);
+        }
+    }
+    for name in ["eth%", "%s", "%d%d", "%%d"] {
+        refused(&devices(json!({ "eth0": { "name": name } })), "/linux/netDevices/eth0/name", "one %d");
+    }
+    refused(&devices(json!({ "a": {}, "b": { "name": "a" } })), "/linux/netDevices/b/name", "are called \"a\"");
+    let mut config = base();
+    set(&mut config, "/linux/netDevices", json!({ "a": { "name": "eth%d" }, "b": { "name": "eth%d" }, "c": {} }));
+    let plan = compile(&config, &root()).unwrap();
+    assert!(plan.to_string().contains("move the network device a into the container, there eth%d"), "{plan}");
+    plan.verify().unwrap();
+
+    let asked = devices(json!({ "eth0": {} }));
+    let host = ("/linux/namespaces", json!([{ "type": "mount" }, { "type": "uts" }]));
+    refused(&[host, asked[0].clone()], "/linux/netDevices", "private network namespace");
+    let mut config = base();
+    set(&mut config, "/linux/netDevices", asked[0].1.clone());
+    let lacking = [1 << 12, 1 << 21].map(|bit| Facts { effective: ALL & !bit, ..root() });
+    let foreign = Facts { foreign_namespaces: 0x4000_0000, initial_user_namespace: false, ..root() };
+    for facts in [lacking[0].clone(), foreign] {
+        let invalid = compile(&config, &facts).unwrap_err();
+        assert_eq!(invalid.origin, "/linux/netDevices", "{invalid}");
+        assert!(invalid.why.contains("rootless"), "{invalid}");
+    }
+    assert!(compile(&config, &lacking[1]).is_err());
 }
 
 #[test]

@@ -92,6 +92,8 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::CheckInit {},
         HostOp::SendTerminal { path: text },
         HostOp::KeepTerminal {},
+        HostOp::FindNetDevice { name: text },
+        HostOp::MoveNetDevice { name: text, inside: other },
         HostOp::OwePoststop {},
         HostOp::RunHook { hook: hook(v, s) },
     ]

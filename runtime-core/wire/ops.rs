@@ -97,6 +97,11 @@ ops! {
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).
     20 SendTerminal { path: Text<'a> } => "send the terminal to {path}";
+    /// Fails before anything is made where the device is missing.
+    40 FindNetDevice { name: Text<'a> } => "find the network device {}", Bare(*name);
+    /// rtnetlink(7): one RTM_NEWLINK moves and renames it; then it gets its permanent global addresses again, and is up.
+    41 MoveNetDevice { name: Text<'a>, inside: Text<'a> }
+        => "move the network device {} into the container, there {}", Bare(*name), Bare(*inside);
     /// For whoever called the runtime: an attached run, or a program that embeds it.
     21 KeepTerminal {} => "keep the terminal for the caller";
 }

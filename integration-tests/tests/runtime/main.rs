@@ -18,6 +18,7 @@ mod killsweep;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod oom;
 mod pause;
 mod planc;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,
+        net_devices::TESTS,
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,

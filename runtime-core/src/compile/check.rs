@@ -40,7 +40,6 @@ pub(super) fn supported(process: &Process, linux: &Linux) -> Result<(), Invalid>
             ("seccomp", linux.seccomp().is_some()),
             ("mountLabel", is_text(linux.mount_label())),
             ("intelRdt", linux.intel_rdt().as_ref().is_some_and(is_rdt)),
-            ("netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
         ],
     )
 }

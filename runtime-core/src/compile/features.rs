@@ -51,7 +51,7 @@ fn linux() -> LinuxFeature {
     let mut mounts = MountExtensions::default();
     mounts.set_idmap(Some(idmap));
     let mut devices = NetDevices::default();
-    devices.set_enabled(Some(false));
+    devices.set_enabled(Some(true));
 
     let mut linux = LinuxFeature::default();
     linux

@@ -14,6 +14,7 @@ mod idmap;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod plan;
 mod process;
 mod program;
@@ -222,6 +223,7 @@ struct Chapters<'a> {
     covered: rootfs::Covered,
     sysctls: sysctl::Sysctls<'a>,
     names: process::Names<'a>,
+    net_devices: net_devices::NetDevices,
     limits: rlimits::Limits,
     scheduling: scheduling::Scheduling,
     offsets: time_offsets::TimeOffsets,
@@ -245,6 +247,7 @@ impl<'a> Chapters<'a> {
             covered: rootfs::Covered::read(request.linux)?,
             sysctls: sysctl::Sysctls::read(request)?,
             names: process::Names::read(request.spec, &request.spaces)?,
+            net_devices: net_devices::NetDevices::read(request)?,
             limits: rlimits::Limits::read(request.process.rlimits().as_ref())?,
             scheduling: scheduling::Scheduling::read(request.process, request.linux, plan)?,
             offsets: time_offsets::TimeOffsets::read(request)?,
@@ -261,6 +264,7 @@ impl<'a> Chapters<'a> {
     fn write(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
+        self.net_devices.find(plan);
         cgroup::make(request, &self.resources, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
@@ -270,6 +274,7 @@ impl<'a> Chapters<'a> {
         process::harden(plan);
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan);
+        self.net_devices.move_in(plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
         rootfs::attach(request, plan);

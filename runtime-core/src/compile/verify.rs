@@ -85,6 +85,12 @@ const ORDER: &[(&str, &[&str])] = &[
     ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
     ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
+    // A device comes into the container's namespace, and hooks see it there.
+    ("ClaimId", &["FindNetDevice"]),
+    ("FindNetDevice", &["SpawnInit", "MoveNetDevice"]),
+    ("Unshare", &["MoveNetDevice"]),
+    ("Join", &["MoveNetDevice"]),
+    ("MoveNetDevice", &["RunHook", "RunHookInside", "WriteSysctl", "AttachRootfs", "RecordState"]),
     // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
     ("OpenCgroup", &["SpawnInit"]),
     ("OpenInit", &["SpawnInit"]),

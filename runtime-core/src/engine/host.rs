@@ -61,6 +61,8 @@ impl Walk<'_> {
             HostOp::OwePoststop {} => return self.owe_poststop(step),
             HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
             HostOp::SendTerminal { path } => self.send_terminal(path),
+            HostOp::FindNetDevice { name } => return self.find_net_device(step, name),
+            HostOp::MoveNetDevice { name, inside } => return self.move_net_device(step, name, inside),
             HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))

@@ -6,6 +6,7 @@ mod failpoint;
 mod failure;
 mod hooks;
 mod host;
+mod net_devices;
 pub(crate) mod oom;
 mod program;
 mod spawn;

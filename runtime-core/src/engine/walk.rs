@@ -11,6 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::failure::{self, End};
 use super::hooks;
+use super::net_devices;
 use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
@@ -18,6 +19,7 @@ use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::hooks::run_poststop;
+use crate::host::net_devices::NetDevices;
 use crate::host::process::{has_ended, wait_for_end};
 use crate::host::record::Record;
 use crate::host::state::StateDir;
@@ -75,6 +77,8 @@ pub(super) struct Walk<'a> {
     pub(super) init: Option<Init>,
     /// The master of its terminal, since init gave it.
     pub(super) terminal: Option<OwnedFd>,
+    /// The host's network devices that the container got.
+    pub(super) net_devices: Option<NetDevices>,
     /// The file that init's pid was written to.
     pub(super) pid_file: Option<PathBuf>,
     /// When each host step began, by index; 0 where it is init's.
@@ -123,6 +127,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         page,
         init: None,
         terminal: None,
+        net_devices: None,
         pid_file: None,
         begins,
     };
@@ -295,6 +300,7 @@ impl Walk<'_> {
                 try_wait(&init.process.pidfd);
             }
         }
+        let error = net_devices::undo(self.net_devices.take(), error);
         self.cgroup = None;
         if let Some(path) = &self.pid_file {
             // Another's of the same name would be gone as well: it was replaced.

@@ -4,6 +4,8 @@ pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod file;
 pub(crate) mod hooks;
+pub(crate) mod net_devices;
+mod netlink;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod socket;
