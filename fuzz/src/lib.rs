@@ -55,6 +55,7 @@ fn facts(euid: u32, initial_user_namespace: bool) -> Facts {
         setgroups_denied: !initial_user_namespace,
         foreign_namespaces: if initial_user_namespace { 0 } else { u32::MAX },
         time_namespaces: true,
+        lsm: runtime_core::LsmFacts::default(),
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/a/b".to_owned(),

@@ -11,6 +11,7 @@ mod execute;
 mod furnish;
 mod hooks;
 mod isolate;
+mod lsm;
 mod memory;
 mod mounts;
 mod paths;
@@ -207,6 +208,9 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::ProtectRoot {} => mounts::set_read_only(init.slots.get(Slot::ROOT)?),
         InitOp::OpenProc { slot, host } => mounts::open_proc(init, slot, host),
         InitOp::WriteSysctl { proc, key, value } => furnish::write_sysctl(init.slots.get(proc)?, key.0, value),
+        InitOp::WriteLabel { proc, file, value, expect } => {
+            lsm::write_label(init.slots.get(proc)?, file.0, value.0, expect.0)
+        }
         InitOp::SetHostname { name } => sys::sethostname(name),
         InitOp::SetDomainname { name } => sys::setdomainname(name),
         InitOp::Limit { resource, soft, hard, .. } => sys::setrlimit(resource, soft, hard),

@@ -334,12 +334,19 @@ pub(crate) fn protect(init: &Init, place: &Place<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// statfs(2)
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
 pub(crate) fn open_proc(init: &Init, slot: Slot, host: bool) -> Result<(), Errno> {
     let proc = if host {
         sys::open_tree(Fd::CWD, c"/proc", OPEN_TREE_CLONE | AT_RECURSIVE)?
     } else {
         mount_of(new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
     };
+    // A copy is of whatever is there.
+    if sys::filesystem(proc)? != PROC_SUPER_MAGIC {
+        return Err(Errno::NODEV);
+    }
     init.slots.set(slot, proc);
     Ok(())
 }

@@ -43,8 +43,36 @@ pub struct Facts {
     pub foreign_namespaces: u32,
     /// Whether the kernel has time namespaces.
     pub time_namespaces: bool,
+    /// Which labels of Linux security modules can be had.
+    #[serde(default)]
+    pub lsm: LsmFacts,
     /// The unified cgroup hierarchy; `None` where none is mounted.
     pub cgroup: Option<CgroupFacts>,
+}
+
+/// The Linux security modules that label processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LsmFacts {
+    /// Whether AppArmor is enabled.
+    pub apparmor: bool,
+    /// Whether it has a directory of its own below /proc/self/attr (Linux 5.8).
+    pub apparmor_directory: bool,
+    /// Whether SELinux is enabled: selinuxfs is mounted.
+    pub selinux: bool,
+}
+
+impl LsmFacts {
+    fn read() -> Self {
+        const SELINUX_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0xf97c_ff8c);
+        let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+        let apparmor = enabled.is_ok_and(|enabled| enabled.starts_with(b"Y"));
+        Self {
+            apparmor,
+            apparmor_directory: apparmor && Path::new("/proc/self/attr/apparmor").is_dir(),
+            selinux: statfs("/sys/fs/selinux").is_ok_and(|fs| fs.filesystem_type() == SELINUX_MAGIC),
+        }
+    }
 }
 
 /// The unified cgroup hierarchy, and the caller's place in it.
@@ -117,6 +145,7 @@ impl Facts {
             setgroups_denied: read("/proc/self/setgroups")?.starts_with("deny"),
             foreign_namespaces: if initial_user_namespace { 0 } else { foreign_namespaces().0 },
             time_namespaces: Path::new("/proc/self/ns/time").exists(),
+            lsm: LsmFacts::read(),
             cgroup: CgroupFacts::read()?,
         })
     }

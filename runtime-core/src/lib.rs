@@ -66,7 +66,7 @@ pub use compile::{
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
-pub use facts::{CgroupFacts, Facts};
+pub use facts::{CgroupFacts, Facts, LsmFacts};
 pub use id::Id;
 /// The types of config.json, as the whole ecosystem has them.
 pub use oci_spec;

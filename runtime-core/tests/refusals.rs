@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use runtime_core::{Acts, CgroupFacts, CreateOptions, Facts, Id, Invalid, Launch, LaunchPlan, spec};
+use runtime_core::wire::{InitOp, Op, Param};
+use runtime_core::{Acts, CgroupFacts, CreateOptions, Facts, Id, Invalid, Launch, LaunchPlan, LsmFacts, spec};
 use serde_json::{Value, json};
 
 const ALL: u64 = (1 << 41) - 1;
@@ -20,6 +21,7 @@ fn root() -> Facts {
         setgroups_denied: false,
         foreign_namespaces: 0,
         time_namespaces: true,
+        lsm: LsmFacts::default(),
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),
@@ -77,10 +79,7 @@ fn without(mut config: Value, pointer: &str) -> Value {
 #[test]
 fn what_later_versions_bring_is_unsupported_and_named() {
     for (pointer, value, origin) in [
-        ("/process/apparmorProfile", json!("docker-default"), ""),
-        ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
         ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
-        ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
         ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
@@ -125,6 +124,66 @@ fn scheduling_that_does_not_go_together() {
     ] {
         refused(&[(pointer, value)], origin, why);
     }
+}
+
+#[test]
+fn labels_of_security_modules_that_are_not_there() {
+    let selinux = "selinux label is specified in config, but selinux is disabled or not supported";
+    for (pointer, why) in [
+        ("/process/apparmorProfile", "apparmor: config provided but apparmor not supported"),
+        ("/process/selinuxLabel", selinux),
+        ("/linux/mountLabel", selinux),
+    ] {
+        let invalid = refused(&[(pointer, json!("a:b:c:s0"))], pointer, why);
+        assert!(invalid.unsupported, "{invalid}");
+    }
+    // One of the two is not the other.
+    let mut config = base();
+    set(&mut config, "/process/apparmorProfile", json!("x"));
+    let only_selinux = Facts { lsm: LsmFacts { selinux: true, ..LsmFacts::default() }, ..root() };
+    assert_eq!(compile(&config, &only_selinux).unwrap_err().origin, "/process/apparmorProfile");
+}
+
+#[test]
+fn labels_are_written_late_and_the_keyring_has_its_own() {
+    let all = LsmFacts { apparmor: true, apparmor_directory: true, selinux: true };
+    let with = |lsm| Facts { lsm, ..root() };
+    let mut config = base();
+    set(&mut config, "/process/apparmorProfile", json!("docker-default"));
+    let plan = compile(&config, &with(LsmFacts { apparmor_directory: false, ..all })).unwrap();
+    assert!(
+        plan.to_string().contains("label itself: \"exec docker-default\" in attr/exec"),
+        "before Linux 5.8: {plan}"
+    );
+    set(&mut config, "/process/selinuxLabel", json!("u:r:t:s0:c1,c2"));
+    set(&mut config, "/linux/mountLabel", json!("u:object_r:f:s0"));
+    set(&mut config, "/mounts/1/options", json!(["context=\"u:o:own:s0\""]));
+    let plan = compile(&config, &with(all)).unwrap();
+    plan.verify().unwrap();
+    let said: Vec<_> = plan.steps().map(|step| step.sentence()).collect();
+    let at = |text: &str| said.iter().position(|sentence| sentence.contains(text)).unwrap_or_else(|| panic!("{text}"));
+    let order = [
+        at("\"u:r:t:s0:c1,c2\" in attr/keycreate"),
+        at("join a new session keyring"),
+        at("\"\\n\" in attr/keycreate"),
+        at("\"u:r:t:s0:c1,c2\" in attr/exec"),
+        at("\"exec docker-default\" in attr/apparmor/exec"),
+        at("become uid"),
+        at("gain no privileges"),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    let contexts: Vec<_> = plan
+        .steps()
+        .filter_map(|step| match step.op {
+            Op::Init(InitOp::Mount { fstype, params, .. }) => {
+                let of = |param: &Param<'_>| param.key.bytes() == b"context" && param.option.is_none();
+                params.iter().any(|param| of(&param)).then(|| String::from_utf8(fstype.bytes().to_vec()).unwrap())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(contexts, ["devpts", "tmpfs"], "not the kernel's own, and not where the mount has one");
+    assert!(plan.warnings().iter().any(|warning| warning.contains("mqueue")), "{:?}", plan.warnings());
 }
 
 #[test]

@@ -149,6 +149,7 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::MakeDevice { place, device, uid: 1, gid: v.numbers[0] },
         InitOp::BindDevice { place, source: other, device },
         InitOp::MakeLink { place, target: other },
+        InitOp::WriteLabel { proc: slot, file: text, value: other, expect: text },
         InitOp::PivotRoot {},
         InitOp::MoveRoot {},
         InitOp::TakeNull { slot },

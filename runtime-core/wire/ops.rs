@@ -257,6 +257,10 @@ ops! {
     /// Written to /proc/self/timens_offsets, before a process is in the namespace. Dumpable for that one write: the file of
     /// a process that is not belongs to root.
     74 SetTimeOffsets { lines: &'a [u8] } => "set the clocks off: {}", lines.trim_ascii_end().escape_ascii();
+    /// One write to a file below thread-self/attr of that procfs (proc_pid_attr(5)); what is read back must begin with
+    /// `expect`.
+    75 WriteLabel { proc: Slot, file: Text<'a>, value: Text<'a>, expect: Text<'a> }
+        => "label itself: {} in attr/{}", Quoted(*value), Bare(*file);
 }
 
 /// A cgroup below another one.
@@ -289,6 +293,15 @@ struct Bare<'a>(Text<'a>);
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.bytes().escape_ascii())
+    }
+}
+
+/// A text between quotes, escaped once.
+struct Quoted<'a>(Text<'a>);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.bytes().escape_ascii())
     }
 }
 

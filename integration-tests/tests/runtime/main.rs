@@ -16,6 +16,7 @@ mod hooks;
 mod input;
 mod killsweep;
 mod lifecycle;
+mod lsm;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
+        lsm::TESTS,
         mounts::TESTS,
         rootfs::TESTS,
         devices::TESTS,

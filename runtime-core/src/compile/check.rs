@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxIntelRdt, Process};
+use oci_spec::runtime::{Linux, LinuxIntelRdt};
 
 use super::Invalid;
 use super::text::below;
@@ -19,28 +19,11 @@ fn refuse(below_pointer: &str, asked: &[Asked<'_>]) -> Result<(), Invalid> {
     }
 }
 
-fn is_text(text: &Option<String>) -> bool {
-    text.as_ref().is_some_and(|text| !text.is_empty())
-}
-
-/// Refuses what is not supported yet of a process.
-pub(super) fn supported_process(process: &Process) -> Result<(), Invalid> {
-    refuse(
-        "/process",
-        &[("apparmorProfile", is_text(process.apparmor_profile())), ("selinuxLabel", is_text(process.selinux_label()))],
-    )
-}
-
 /// Refuses what is not supported yet.
-pub(super) fn supported(process: &Process, linux: &Linux) -> Result<(), Invalid> {
-    supported_process(process)?;
+pub(super) fn supported(linux: &Linux) -> Result<(), Invalid> {
     refuse(
         "/linux",
-        &[
-            ("seccomp", linux.seccomp().is_some()),
-            ("mountLabel", is_text(linux.mount_label())),
-            ("intelRdt", linux.intel_rdt().as_ref().is_some_and(is_rdt)),
-        ],
+        &[("seccomp", linux.seccomp().is_some()), ("intelRdt", linux.intel_rdt().as_ref().is_some_and(is_rdt))],
     )
 }
 

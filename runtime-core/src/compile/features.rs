@@ -37,9 +37,9 @@ fn linux() -> LinuxFeature {
     let mut seccomp = Seccomp::default();
     seccomp.set_enabled(Some(false));
     let mut apparmor = Apparmor::default();
-    apparmor.set_enabled(Some(false));
+    apparmor.set_enabled(Some(true));
     let mut selinux = Selinux::default();
-    selinux.set_enabled(Some(false));
+    selinux.set_enabled(Some(true));
     let mut rdt = IntelRdt::default();
     rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
     let mut policy = MemoryPolicy::default();

@@ -11,12 +11,14 @@ mod exec;
 mod features;
 pub(crate) mod hooks;
 mod idmap;
+mod lsm;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod net_devices;
 mod plan;
 mod process;
+mod procfs;
 mod program;
 mod rlimits;
 mod rootfs;
@@ -43,7 +45,7 @@ use self::namespaces::Namespaces;
 use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
-use crate::wire::{Propagation, WindowSize};
+use crate::wire::{Propagation, Slot, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -222,6 +224,7 @@ struct Chapters<'a> {
     resources: cgroup::Limits,
     covered: rootfs::Covered,
     sysctls: sysctl::Sysctls<'a>,
+    labels: lsm::Labels,
     names: process::Names<'a>,
     net_devices: net_devices::NetDevices,
     limits: rlimits::Limits,
@@ -236,7 +239,7 @@ struct Chapters<'a> {
 
 impl<'a> Chapters<'a> {
     fn read(request: &'a Request<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
-        check::supported(request.process, request.linux)?;
+        check::supported(request.linux)?;
         let mounts = mounts::Mounts::read(request, plan)?;
         let user = process::User::read(request)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
@@ -246,6 +249,7 @@ impl<'a> Chapters<'a> {
             resources: cgroup::Limits::read(request, plan)?,
             covered: rootfs::Covered::read(request.linux)?,
             sysctls: sysctl::Sysctls::read(request)?,
+            labels: lsm::Labels::read(request)?,
             names: process::Names::read(request.spec, &request.spaces)?,
             net_devices: net_devices::NetDevices::read(request)?,
             limits: rlimits::Limits::read(request.process.rlimits().as_ref())?,
@@ -258,6 +262,15 @@ impl<'a> Chapters<'a> {
             user,
             terminal,
         })
+    }
+
+    /// The procfs that parameters and labels are written to.
+    fn open_proc(&self, request: &Request<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
+        match (self.sysctls.is_empty(), self.labels.are_asked_for()) {
+            (false, _) => procfs::open(request, sysctl::MAP, plan).map(Some),
+            (true, true) => procfs::open(request, self.labels.origin(), plan).map(Some),
+            (true, false) => Ok(None),
+        }
     }
 
     /// The canonical order: whatever is asked for, this is when.
@@ -284,10 +297,11 @@ impl<'a> Chapters<'a> {
         terminal::Terminal::bind(console, &attached, plan);
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&self.covered, plan)?;
-        let proc = sysctl::open(request, &self.sysctls, plan)?;
+        let proc = if procfs::opens_late(request) { None } else { self.open_proc(request, plan)? };
         request.hooks.before_switch(request, plan)?;
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
+        let proc = if procfs::opens_late(request) { self.open_proc(request, plan)? } else { proc };
         rootfs::cover(&self.covered, &taken, plan)?;
         sysctl::write(&self.sysctls, proc, plan);
         self.names.set(plan);
@@ -297,7 +311,9 @@ impl<'a> Chapters<'a> {
         // Confine: init gives up what the program shall not have.
         terminal::Terminal::take(console, plan);
         rlimits::set(request, &self.limits, plan);
+        self.labels.before_keyring(proc, plan);
         process::join_keyring(request, plan)?;
+        self.labels.set(proc, plan);
         self.scheduling.set(plan);
         capabilities::bound(&self.sets, plan);
         self.user.set(plan);

@@ -8,7 +8,7 @@ use oci_spec::runtime::Mount;
 use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, short};
 use super::plan::Draft;
 use super::text::{below, cleaned, listed, path_text, text, utf8};
-use super::{Invalid, Request, rootfs};
+use super::{Invalid, Request, lsm, rootfs};
 use crate::wire::{Attributes, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
 
 /// What the container's filesystem is put together from.
@@ -39,6 +39,8 @@ enum What {
         params: Vec<Data>,
         /// A read-only tmpfs below which later mounts and devices need their mount points: it is made so at the end.
         read_only_at_the_end: bool,
+        /// The SELinux label of everything in it.
+        context: Option<CString>,
         /// The joined pid namespace that a procfs is to show.
         pid: Option<Slot>,
     },
@@ -91,6 +93,7 @@ const MAY_COVER_PROC: [&str; 10] = [
 impl Mounts {
     /// Decides every mount.
     pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
+        lsm::mount_label(request.linux, request.facts)?;
         let mut mounts = Vec::new();
         for (origin, mount) in listed("/mounts", request.spec.mounts().as_ref()) {
             mounts.push(read(request, &origin, mount, plan)?);
@@ -225,10 +228,26 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
         source: source.filter(|source| !source.is_empty()).map(|source| short(&origin, source)).transpose()?,
         params,
         read_only_at_the_end,
+        context: context(request, &asked, fstype, plan)?,
         pid,
     };
     let real = of_the_kernel && fstype != "tmpfs";
     planned(asked, what, attributes, if real { Target::RealDirectory } else { Target::Directory })
+}
+
+/// `linux.mountLabel`, unless the mount's own options say a label. It needs no quotes: fsconfig(2) takes a value whole.
+fn context(
+    request: &Request<'_>,
+    asked: &Asked<'_>,
+    fstype: &str,
+    plan: &mut Draft,
+) -> Result<Option<CString>, Invalid> {
+    let has_own = asked.options.data.iter().any(|data| lsm::is_context(data.key.to_bytes()));
+    let Some(label) = lsm::mount_label(request.linux, request.facts)?.filter(|_| !has_own) else { return Ok(None) };
+    if fstype == "mqueue" {
+        plan.warn(format!("a mqueue takes no label when it is mounted: it has that of the policy ({})", asked.origin));
+    }
+    lsm::takes_context(fstype).then(|| short(lsm::MOUNT, label)).transpose()
 }
 
 /// Engines ask for `gid=5` (tty) whatever is mapped; the kernel refuses a gid that is not.
@@ -363,10 +382,15 @@ fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &m
 }
 
 fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
-    let What::Filesystem { fstype, source, params, read_only_at_the_end, pid } = &mount.what else { return Ok(None) };
+    let What::Filesystem { fstype, source, params, read_only_at_the_end, context, pid } = &mount.what else {
+        return Ok(None);
+    };
+    let context =
+        context.as_deref().map(|label| Param { key: Text(c"context"), value: Some(Text(label)), option: None });
     let params: Vec<_> = params
         .iter()
         .map(|data| Param { key: Text(&data.key), value: data.value.as_deref().map(Text), option: Some(data.option) })
+        .chain(context)
         .collect();
     let keep = read_only_at_the_end.then(|| plan.slot()).transpose()?;
     let op = InitOp::Mount {

@@ -124,7 +124,12 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
-    ("OpenProc", &["PivotRoot", "MoveRoot"]),
+    // Before anything of it is masked, and labelled while init has the rights to.
+    ("OpenProc", &["Mask", "Protect", "WriteSysctl", "WriteLabel"]),
+    ("Refork", &["WriteLabel"]),
+    ("PivotRoot", &["WriteLabel"]),
+    ("MoveRoot", &["WriteLabel"]),
+    ("WriteLabel", &["Bound", "SetUser", "NoNewPrivileges", "RecordState"]),
     // The clocks of a namespace are fixed by the first process in it.
     ("SetTimeOffsets", &["Refork", "AttachRootfs"]),
     // A deadline cannot be inherited by a child (sched(7)), and realtime needs privileges.
@@ -292,7 +297,7 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         | InitOp::MakeLink { place, .. }
         | InitOp::Protect { place } => vec![place.base],
         InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
-        InitOp::WriteSysctl { proc, .. } => vec![*proc],
+        InitOp::WriteSysctl { proc, .. } | InitOp::WriteLabel { proc, .. } => vec![*proc],
         InitOp::AwaitStart { listener } => vec![*listener],
         InitOp::OpenTerminal { pts, .. } => vec![pts.base],
         InitOp::BindConsole { place, terminal } => vec![place.base, *terminal],
@@ -463,6 +468,7 @@ mod tests {
             foreign_namespaces: 0,
             initial_user_namespace: true,
             time_namespaces: true,
+            lsm: crate::facts::LsmFacts::default(),
             cgroup: Some(cgroup),
         };
         let console_socket = (!has_user).then(|| "/console.sock".into());

@@ -41,6 +41,7 @@ fn root() -> Findings {
             setgroups_denied: false,
             foreign_namespaces: 0,
             time_namespaces: true,
+            lsm: crate::facts::LsmFacts::default(),
             cgroup: Some(CgroupFacts {
                 mount: "/sys/fs/cgroup".into(),
                 own: "/user.slice/a.scope".to_owned(),

@@ -100,6 +100,16 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
             let program = args.iter().next().map(|first| first.bytes().escape_ascii().to_string()).unwrap_or_default();
             format!("exec {program}: {}", lower(errno))
         }
+        Op::Init(InitOp::WriteLabel { file, value, .. }) => {
+            let why = match errno {
+                Errno::EPROTO => "what is read back is another label".to_owned(),
+                errno => lower(errno),
+            };
+            let file = format!("/proc/thread-self/attr/{}", file.bytes().escape_ascii());
+            let is_profile = value.bytes().starts_with(b"exec ");
+            let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
+            format!("{what}: write {file}: {why}")
+        }
         Op::Init(InitOp::VerifyDirectory { .. }) if errno == Errno::ENOENT => {
             "current working directory is outside of container mount namespace root -- possible container breakout \
              detected"
