@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod exceptions;
+pub mod fuse;
 pub mod harness;
 pub mod hostmount;
 pub mod lane;

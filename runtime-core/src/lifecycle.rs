@@ -242,7 +242,7 @@ fn delete_remains(id: &Id, found: Found, state: StateDir, deletion: Deletion) ->
         let (_, init) = observe(record, state.path())?;
         engine::end::end(record, state.mark(), init)?;
     }
-    engine::end::end_marked(&cgroups)?;
+    engine::end::end_marked(&cgroups, state.mark())?;
     if let Some(mut record) = record {
         hooks::run_poststop(&state, &mut record)?;
     }

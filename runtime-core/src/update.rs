@@ -8,11 +8,11 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
 
 use crate::compile::cgroup::settings::Setting;
-use crate::compile::update::{self, Update};
+use crate::compile::update::{self, Filters, Update};
 use crate::container::{Container, wrong_status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
-use crate::host::cgroup::{Cgroup, not_set};
+use crate::host::cgroup::{Cgroup, not_filtered, not_set};
 use crate::host::state;
 use crate::state::Status;
 
@@ -36,13 +36,10 @@ impl Container {
         let old = config.pointer("/linux/resources").cloned().unwrap_or_else(|| Value::Object(<_>::default()));
         let update = update::update(&old, given, &host)?;
         check_memory(&update, &cgroup)?;
-        if update.devices.is_some() {
-            let why = "another device filter for a container that exists is not supported yet";
-            return Err(Error::new(ErrorKind::Unsupported, why).with_origin("/linux/resources/devices"));
-        }
         let path = self.record.cgroup.as_ref().map_or(Path::new(""), |record| &record.path);
-        let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new() };
-        let done = changes.make(&update.settings).and_then(|()| {
+        let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new(), filter: None };
+        let made = changes.make(&update.settings).and_then(|()| changes.filter_devices(update.devices.as_ref()));
+        let done = made.and_then(|()| {
             if let Some(linux) = config.get_mut("linux").and_then(Value::as_object_mut) {
                 linux.insert("resources".to_owned(), update.resources.clone());
             }
@@ -74,6 +71,8 @@ struct Changes<'a> {
     cgroup: &'a Cgroup,
     path: &'a Path,
     undo: Vec<(&'a CStr, String)>,
+    /// The device filter that another one has replaced.
+    filter: Option<&'a [u8]>,
 }
 
 impl<'a> Changes<'a> {
@@ -88,6 +87,16 @@ impl<'a> Changes<'a> {
                 Error::new(kind, format!("cannot set {file} to \"{value}\": {why}")).with_origin(&*setting.origin)
             })
         })
+    }
+
+    fn filter_devices(&mut self, filters: Option<&'a Filters>) -> Result<()> {
+        let Some(filters) = filters else { return Ok(()) };
+        self.cgroup.replace_device_filter(&filters.after).map_err(|errno| {
+            let why = format!("cannot replace the device filter: {}", not_filtered(errno));
+            Error::new(ErrorKind::Host, why).with_origin("/linux/resources/devices")
+        })?;
+        self.filter = Some(&filters.before);
+        Ok(())
     }
 
     fn remember(&mut self, setting: &'a Setting) {
@@ -105,6 +114,10 @@ impl<'a> Changes<'a> {
 
     /// Writes back what was there, the last first; each file takes one line at a time.
     fn undo(&mut self) {
+        if let Some(before) = self.filter.take() {
+            // The first failure is the one to tell.
+            let _ = self.cgroup.replace_device_filter(before);
+        }
         for (file, before) in self.undo.drain(..).rev() {
             for line in before.lines() {
                 // The first failure is the one to tell.

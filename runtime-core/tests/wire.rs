@@ -95,6 +95,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::FindNetDevice { name: text },
         HostOp::MoveNetDevice { name: text, inside: other },
         HostOp::OwePoststop {},
+        HostOp::OwnCgroup { uid: number },
         HostOp::RunHook { hook: hook(v, s) },
     ]
 }

@@ -93,6 +93,9 @@ ops! {
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
     25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
+    /// The directory, and those of its files that the kernel lists in /sys/kernel/cgroup/delegate (cgroups(7)). One that was
+    /// there before the container keeps its owner.
+    29 OwnCgroup { uid: u32 } => "give the cgroup to uid {uid}";
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).

@@ -5,9 +5,12 @@ use std::os::unix::fs::MetadataExt;
 
 use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
-use integration_tests::scene::Scene;
+use integration_tests::runtime::Done;
+use integration_tests::scene::{Container, Scene};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
+
+use crate::rootless;
 
 integration_tests::tests! {
     default_ones_have_their_numbers_and_modes,
@@ -25,6 +28,11 @@ integration_tests::tests! {
     filter_without_rules_for_it_is_none [Need::Path("/dev/fuse")],
     filter_leaves_the_default_ones,
     refuses_an_unknown_access [Need::Planc],
+    filter_follows_an_update [Need::Planc, Need::Path("/dev/fuse")],
+    filter_comes_with_an_update [Need::Planc, Need::Path("/dev/fuse")],
+    says_that_a_user_has_no_filter [Need::Planc],
+    says_why_there_is_no_filter [Need::Planc, Need::Works("strace -V")],
+    a_filter_that_allows_all_is_none [Need::Planc, Need::Works("strace -V")],
 }
 
 fn default_ones_have_their_numbers_and_modes(scene: &Scene) {
@@ -114,7 +122,7 @@ fn opens(scene: &Scene, rules: Value) -> String {
 }
 
 /// The image has the node, so that only the filter stands in the way.
-fn fuse(bundle: &Bundle) {
+pub(crate) fn fuse(bundle: &Bundle) {
     let mode = Mode::from_bits_truncate(0o666);
     mknod(&bundle.rootfs("/fuse"), SFlag::S_IFCHR, mode, makedev(10, 229)).unwrap();
     nix::sys::stat::fchmodat(
@@ -182,4 +190,107 @@ fn refuses_an_unknown_access(scene: &Scene) {
     bundle
         .set("/linux/resources/devices", json!([{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rx"}]));
     scene.refused(&bundle, "/linux/resources/devices/0");
+}
+
+/// A user can attach none, and is told where it would have made a difference; not of what every engine asks for.
+fn says_that_a_user_has_no_filter(scene: &Scene) {
+    let user = rootless::by_user(scene);
+    let fuse = json!({"allow": true, "type": "c", "major": 10, "minor": 229});
+    for (rules, said) in [
+        (json!([{"allow": false, "access": "rwm"}]), ""),
+        (json!([{"allow": true}]), ""),
+        (json!([{"allow": false}, fuse]), "the caller can attach no device filter"),
+    ] {
+        let mut bundle = rootless::bundle(scene);
+        let done = user.container(bundle.set("/linux/resources/devices", rules)).run();
+        done.ok().says(said);
+        assert!(!said.is_empty() || done.stderr.is_empty(), "{done}");
+    }
+    let mut bundle = rootless::bundle(scene);
+    bundle.set("/linux/resources/devices", json!([{"allow": true, "type": "u"}]));
+    user.container(&bundle).run().fails().says("/linux/resources/devices/0/type");
+}
+
+/// Creates the bundle's container where bpf(2) fails with `errno`.
+fn create_without_bpf(scene: &Scene, bundle: &Bundle, errno: &str) -> (String, Done) {
+    let (id, inject) = (scene.id(), format!("inject=bpf:error={errno}"));
+    bundle.write();
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", &inject];
+    let done = scene.call_by(&strace, &["create", "--bundle", bundle.arg(), &id]).done();
+    (id, done)
+}
+
+/// SECURITY.md R-52: a container whose rules cannot be kept is not made.
+fn says_why_there_is_no_filter(scene: &Scene) {
+    for (errno, why) in [("EPERM", "CAP_BPF and CAP_NET_ADMIN"), ("ENOSYS", "CONFIG_CGROUP_BPF")] {
+        let (id, done) = create_without_bpf(scene, scene.bundle().sleep(), errno);
+        done.fails().says("attach a device filter").says("bpf(2)").says(why).says("/linux/resources/devices");
+        scene.rt(&["state", &id]).fails().says("does not exist");
+    }
+}
+
+/// What may use all devices can be made where there is no bpf(2).
+fn a_filter_that_allows_all_is_none(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/resources/devices", json!([{"allow": true, "access": "rwm"}]));
+    let (id, done) = create_without_bpf(scene, bundle.sleep(), "EPERM");
+    done.ok();
+    scene.rt(&["delete", "--force", &id]).ok();
+}
+
+/// What happens to /fuse in a container that runs, as [`opens`]; each time anew.
+fn opens_now(container: &Container<'_>) -> String {
+    let script =
+        "(: < /fuse) 2>/dev/null && echo -n r; (: > /fuse) 2>/dev/null && echo -n w; (: < /dev/null) && echo .";
+    let done = container.exec(&[], &["sh", "-c", script]);
+    done.ok();
+    done.stdout.trim_end().trim_end_matches('.').to_owned()
+}
+
+/// A device that is allowed, or denied, is so before and after an update, and at once. (runc takes no devices there.)
+fn filter_follows_an_update(scene: &Scene) {
+    let rule =
+        |allow: bool, access: &str| json!({"allow": allow, "type": "c", "major": 10, "minor": 229, "access": access});
+    let deny = json!({"allow": false, "access": "rwm"});
+    let mut bundle = scene.bundle();
+    fuse(&bundle);
+    let container = scene.container(bundle.set("/linux/resources/devices", json!([deny])).sleep());
+    container.run_detached();
+    assert_eq!(opens_now(&container), "");
+    let path = scene.path("resources.json");
+    for (devices, opened) in [
+        (json!([deny, rule(true, "rw")]), "rw"),
+        (json!([deny, rule(true, "rwm"), rule(false, "w")]), "r"),
+        (json!([{"allow": true, "access": "rwm"}]), "rw"),
+        (json!([deny]), ""),
+    ] {
+        fs::write(&path, json!({"devices": devices}).to_string()).unwrap();
+        scene.rt(&["update", "-r", path.to_str().unwrap(), &container.id]).ok();
+        assert_eq!(opens_now(&container), opened, "{devices}");
+        // What says nothing of devices leaves them as they are; and so does what cannot be done.
+        fs::write(&path, json!({"memory": {}}).to_string()).unwrap();
+        scene.rt(&["update", "-r", path.to_str().unwrap(), &container.id]).ok();
+        fs::write(&path, json!({"devices": [{"allow": true}, {"allow": true, "type": "u"}]}).to_string()).unwrap();
+        scene
+            .rt(&["update", "-r", path.to_str().unwrap(), &container.id])
+            .fails()
+            .says("/linux/resources/devices/1/type");
+        assert_eq!(opens_now(&container), opened, "{devices}");
+    }
+    container.delete_force();
+}
+
+/// One that had no filter, since it was allowed all devices.
+fn filter_comes_with_an_update(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    fuse(&bundle);
+    bundle.set("/linux/resources/devices", json!([{"allow": true, "access": "rwm"}]));
+    let container = scene.container(bundle.sleep());
+    container.run_detached();
+    assert_eq!(opens_now(&container), "rw");
+    let update = scene.path("resources.json");
+    fs::write(&update, json!({"devices": [{"allow": false}]}).to_string()).unwrap();
+    scene.rt(&["update", "-r", update.to_str().unwrap(), &container.id]).ok();
+    assert_eq!(opens_now(&container), "");
+    container.delete_force();
 }

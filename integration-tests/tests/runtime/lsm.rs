@@ -25,7 +25,7 @@ const LABEL: &str = "system_u:system_r:container_t:s0:c1,c2";
 fn refuses_a_profile(scene: &Scene) {
     let mut bundle = scene.bundle();
     let done = scene.refused(bundle.set("/process/apparmorProfile", "docker-default"), "/process/apparmorProfile");
-    // Not one that is built without AppArmor: it says that instead.
+    // runc 1.1 goes on up to the write, and says what came of that.
     if scene.runtime.kind == Kind::Planc {
         done.says(APPARMOR);
     }

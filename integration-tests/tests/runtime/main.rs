@@ -3,6 +3,7 @@
 
 mod attached;
 mod capabilities;
+mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
@@ -32,6 +33,7 @@ mod rootless_cgroups;
 mod run;
 mod scheduling;
 mod state;
+mod teardown;
 mod terminal;
 mod users;
 
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
+        cgroups::TESTS,
+        teardown::TESTS,
         lsm::TESTS,
         mounts::TESTS,
         rootfs::TESTS,

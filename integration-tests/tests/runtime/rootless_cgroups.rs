@@ -74,9 +74,19 @@ fn is_rootless_or_not(scene: &Scene) {
 }
 
 /// A cgroup that the user owns, with one below it for the user's own processes.
-struct Delegated(PathBuf);
+pub(crate) struct Delegated(PathBuf);
 
 impl Delegated {
+    /// Gives the user all that it needs to make cgroups in it.
+    pub(crate) fn whole(scene: &Scene) -> Self {
+        Self::new(scene, &[DIRECTORY, OWN].concat())
+    }
+
+    /// Gives the user its own cgroup but for what a container's would have to be entered by.
+    pub(crate) fn unusable(scene: &Scene) -> Self {
+        Self::new(scene, &["own", "own/cgroup.subtree_control"])
+    }
+
     /// Gives the user `own` only, or what it is in as well.
     fn new(scene: &Scene, whose: &[&str]) -> Self {
         let top = cgroup_root().join(format!("planc-rootless-{}", scene.id()));
@@ -88,7 +98,7 @@ impl Delegated {
     }
 
     /// The scene with the user's processes in `own`.
-    fn scene(&self, scene: &Scene) -> Scene {
+    pub(crate) fn scene(&self, scene: &Scene) -> Scene {
         let enter = format!("echo $$ > {}/own/cgroup.procs && exec \"$@\"", self.0.display());
         by_user(scene).by(&[&["sh", "-c", enter.as_str(), "sh"], &AS_USER[..]].concat())
     }
@@ -112,7 +122,7 @@ const DIRECTORY: [&str; 3] = ["", "cgroup.procs", "cgroup.subtree_control"];
 const OWN: [&str; 3] = ["own", "own/cgroup.procs", "own/cgroup.subtree_control"];
 
 fn has_a_cgroup_beside_a_delegated_one(scene: &Scene) {
-    let delegated = Delegated::new(scene, &[DIRECTORY, OWN].concat());
+    let delegated = Delegated::whole(scene);
     let user = delegated.scene(scene);
     let container = user.container(bundle(scene).sh("sleep 1000 & sleep 1000"));
     container.run_detached();

@@ -39,6 +39,13 @@ pub(crate) fn compile(rules: &[LinuxDeviceCgroup]) -> Result<Vec<u8>, Invalid> {
     program::of(&table).ok_or_else(too_long)
 }
 
+/// Whether a program allows every access to every device, so that it is as good as none.
+pub(crate) fn allows_all(program: &[u8]) -> bool {
+    let mut table = Table::default();
+    table.apply(&Rule::ALLOW_ALL);
+    program::of(&table).is_some_and(|all| all == program)
+}
+
 fn too_long() -> Invalid {
     let most = program::MOST_INSTRUCTIONS;
     let why = format!("the device rules need a filter of more than {most} instructions");

@@ -7,7 +7,7 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request};
-use super::{capabilities, lsm, namespaces, process, procfs, program, rlimits, scheduling, terminal};
+use super::{capabilities, cgroup, lsm, namespaces, process, procfs, program, rlimits, scheduling, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
 use crate::wire::{HostOp, InitOp, Spaces, Text, WindowSize};
@@ -151,9 +151,9 @@ fn open_cgroup(joining: &Joining<'_>, plan: &mut Draft) -> Result<(), Invalid> {
             }
         };
     };
-    let odd = |name: &str| matches!(name, "." | "..") || name.len() > 255;
-    if let Some(below) = below.filter(|below| below.split('/').any(odd)) {
-        return Err(Invalid::new("", format!("the cgroup {below:?} is not below the container's")));
+    if let Some(names) = below.map(|below| below.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>()) {
+        let why = |odd| format!("no cgroup below the container's has the name {odd}");
+        cgroup::check_names(&names).map_err(|odd| Invalid::new("", why(odd)))?;
     }
     let path = path_text("", path)?;
     let below = below.map(|below| text("", below)).transpose()?;

@@ -98,6 +98,14 @@ impl IdMaps {
         self.uids.is_empty() || contains(&self.uids, id)
     }
 
+    /// Which uid of the caller's user namespace one of the container's is; `None` where config.json does not tell.
+    pub(super) fn uid_outside(&self, id: u32) -> Option<u32> {
+        self.uids.iter().find_map(|line| {
+            let offset = id.checked_sub(line.inside).filter(|offset| *offset < line.count)?;
+            Some(line.outside + offset)
+        })
+    }
+
     /// Whether a gid is mapped, as far as config.json tells.
     pub(super) fn has_gid(&self, id: u32) -> bool {
         self.gids.is_empty() || contains(&self.gids, id)

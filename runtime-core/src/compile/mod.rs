@@ -279,6 +279,7 @@ impl<'a> Chapters<'a> {
         rootfs::claim(request, plan);
         self.net_devices.find(plan);
         cgroup::make(request, &self.resources, plan)?;
+        cgroup::give(request, &self.mounts, plan);
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
         namespaces::spawn(request, plan);

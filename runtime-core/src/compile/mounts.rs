@@ -1,6 +1,6 @@
 //! The mounts of config.json, in its order: what each of them is made of is decided here, and only attached by init.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 
 use oci_spec::runtime::Mount;
@@ -111,6 +111,21 @@ impl Mounts {
     }
 }
 
+/// Where the cgroup filesystem of a container is.
+const CGROUPS: &CStr = c"/sys/fs/cgroup";
+
+impl Mounts {
+    /// The mount by which the container can write to its cgroup, by its place in config.json: the last one at
+    /// /sys/fs/cgroup, where it is a cgroup filesystem with the source `cgroup` and not read-only (runtime-spec
+    /// config-linux.md#cgroup-ownership).
+    pub(super) fn writable_cgroup(&self) -> Option<&str> {
+        let last = self.mounts.iter().rfind(|mount| mount.path.as_c_str() == CGROUPS)?;
+        let is_of_cgroups = matches!(&last.what, What::Filesystem { fstype, source, .. }
+            if fstype.as_c_str() == c"cgroup2" && source.as_deref() == Some(c"cgroup"));
+        (is_of_cgroups && last.attributes.set & RDONLY == 0).then_some(&last.origin)
+    }
+}
+
 fn read(request: &Request<'_>, origin: &str, mount: &Mount, plan: &mut Draft) -> Result<Planned, Invalid> {
     let path = destination(origin, mount, plan)?;
     for (name, mappings) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())] {
@@ -208,6 +223,11 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
     let options = &asked.options;
     let of_the_kernel = OF_THE_KERNEL.contains(&fstype);
     let mut attributes = options.new_attributes();
+    if fstype == "cgroup2" && request.cgroup.is_none() && attributes.set & RDONLY == 0 {
+        // CVE-2023-25809: what it shows is the caller's.
+        plan.warn(format!("the container has no cgroup of its own, so it may not write to any ({})", asked.origin));
+        attributes.set |= RDONLY;
+    }
     let read_only = attributes.set & RDONLY != 0;
     let read_only_at_the_end = read_only && fstype == "tmpfs";
     if read_only_at_the_end {

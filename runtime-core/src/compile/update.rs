@@ -18,12 +18,19 @@ pub(crate) struct Update {
     pub(crate) resources: Value,
     /// Its values for the files of the cgroup, in order.
     pub(crate) settings: Vec<Setting>,
-    /// The program of its device filter, where another one is given.
-    pub(crate) devices: Option<Vec<u8>>,
+    /// Its device filter, where another one is given.
+    pub(crate) devices: Option<Filters>,
     /// What is ignored.
     pub(crate) warnings: Vec<String>,
     /// The new memory limit, in bytes, where it must not be below what is in use.
     pub(crate) check_memory: Option<i64>,
+}
+
+/// A device filter that takes the place of another one: both programs.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
 }
 
 /// Compiles the update of a container whose resources are `old` with those that are `given`. Only what is given changes; an
@@ -33,7 +40,8 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let mut resources = old.clone();
     merge(&mut resources, &given);
     let mut ignored = Vec::new();
-    let before = settings::compile(&read(old)?, host, &mut ignored)?;
+    let own = read(old)?;
+    let before = settings::compile(&own, host, &mut ignored)?;
     let new = read(&resources)?;
     let mut warnings = Vec::new();
     let mut settings = settings::compile(&new, host, &mut warnings)?;
@@ -43,7 +51,8 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     warnings.retain(|warning| !ignored.contains(warning));
     let devices = match new.devices() {
         Some(rules) if given.get("devices").is_some() && given.get("devices") != old.get("devices") => {
-            Some(device_filter::compile(rules)?)
+            let own = own.devices().as_deref().unwrap_or_default();
+            Some(Filters { before: device_filter::compile(own)?, after: device_filter::compile(rules)? })
         }
         _ => None,
     };

@@ -26,11 +26,12 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 33] = [
+const AT_MOST_ONCE: [&str; 34] = [
     "OpenCgroup",
     "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
+    "OwnCgroup",
     "ListenForStart",
     "WriteIdMaps",
     "HaveUidsMapped",
@@ -66,10 +67,13 @@ const AT_MOST_ONCE: [&str; 33] = [
 const ORDER: &[(&str, &[&str])] = &[
     // Before init is born the host has made what init will be in, and what outlives a crash is journalled.
     ("ClaimId", &["CheckRootfs", "CreateCgroup", "OpenNamespace", "ListenForStart", "SpawnInit"]),
-    ("CreateCgroup", &["SetCgroup", "FilterDevices", "SpawnInit"]),
+    ("CreateCgroup", &["SetCgroup", "FilterDevices", "OwnCgroup", "SpawnInit"]),
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("FilterDevices", &["SpawnInit"]),
+    // What the container may write to is complete by then, and it is its own before anything of the container's runs.
+    ("FilterDevices", &["OwnCgroup"]),
+    ("OwnCgroup", &["SpawnInit"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.

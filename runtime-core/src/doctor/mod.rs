@@ -222,7 +222,7 @@ fn open_below_root() -> nix::Result<()> {
 fn load_device_filter() -> nix::Result<()> {
     // mov r0, 0; exit (Documentation/bpf/standardization/instruction-set.rst)
     const DENY: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    bpf::load_cgroup_device(&DENY).map(drop)
+    bpf::load_cgroup_device(&DENY, c"planc_doctor").map(drop)
 }
 
 /// Executes init, which ends at once for want of a plan, in a child with these new namespaces (CLONE_NEW*).

@@ -1,22 +1,31 @@
 //! The end of a container: what is left of it is killed, and its cgroup removed. Nothing is that is not surely its own.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::stage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
-use crate::host::cgroup::{Cgroup, Mark, marked};
-use crate::host::process::wait_for_end;
+use crate::host::cgroup::{Cgroup, Mark, marked, remove_parents};
+use crate::host::process::{describe, wait_for_end};
 use crate::host::record::{CgroupRecord, Record};
 use crate::process::Process;
 use crate::sys::process::{pidfd_send_signal, try_wait};
 
-/// How long a killed container may take to end.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How long a killed container may take to end, with all that is in it. A normal end takes milliseconds; what takes longer
+/// than this is told, and can be tried again. containerd ends a delete after 5 s, poststop hooks included.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// As many processes as an error names.
+const MOST_NAMED: usize = 5;
+
+/// When what is killed now must have ended.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + END_LIMIT
+}
 
 fn failed(what: &str, errno: Errno) -> Error {
     Error::new(ErrorKind::Host, format!("cannot {what}: {}", errno.desc()))
@@ -24,13 +33,19 @@ fn failed(what: &str, errno: Errno) -> Error {
 
 /// Ends what is left of a container with this record and this mark on its cgroup; `init` is its init where that runs.
 pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result<()> {
+    let deadline = deadline();
     if let Some(init) = init {
         match pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => return Err(failed("kill the container's init", errno)),
         }
-        if !wait_for_end(&init.pidfd, KILL_LIMIT).map_err(|errno| failed("wait for init", errno))? {
-            return Err(Error::new(ErrorKind::Host, "container init still running"));
+        kill_beside(record, mark)?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !wait_for_end(&init.pidfd, left).map_err(|errno| failed("wait for init", errno))? {
+            // It waits for all others of its pid namespace, and one of those may be what hangs.
+            let open = || record.cgroup.as_ref()?.open_marked(mark).ok()??.processes().ok();
+            let pids = open().filter(|pids| !pids.is_empty()).unwrap_or_else(|| vec![init.pid]);
+            return Err(unended("container init still running", pids));
         }
         try_wait(&init.pidfd);
     } else if let Some(ended) = record.init.as_ref().and_then(|init| init.open().ok().flatten()) {
@@ -38,33 +53,82 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
         try_wait(&ended);
     }
     stage("init-ended");
-    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids))
+    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, deadline))
+}
+
+/// Kills what is in the container's own cgroup together with init, so that nothing goes on making more while init ends.
+fn kill_beside(record: &Record, mark: &Mark) -> Result<()> {
+    let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| cgroup.own) else { return Ok(()) };
+    match cgroup.open_marked(mark).and_then(|cgroup| cgroup.map_or(Ok(()), |cgroup| cgroup.kill())) {
+        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(failed("kill what is in the cgroup", errno)),
+    }
 }
 
 /// Ends what is in the container's cgroup, and removes that where it is the container's own.
-fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool) -> Result<()> {
+pub(crate) fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool, deadline: Instant) -> Result<()> {
     let found = record.open_marked(mark).map_err(|errno| failed("look at the cgroup", errno))?;
     match found {
-        Some(cgroup) if record.own => destroyed(cgroup.destroy_at(&record.path, KILL_LIMIT)),
-        // It was idle when the container got it: what is in it now is the container's.
-        Some(cgroup) if !own_pids => {
-            cgroup.kill().map_err(|errno| failed("kill what is in the cgroup", errno))?;
-            cgroup.wait_until_empty(KILL_LIMIT).map_err(|errno| failed("wait for an empty cgroup", errno))
+        Some(cgroup) if record.own => destroyed(&cgroup, &record.path, mark, deadline),
+        Some(cgroup) => {
+            // It was idle when the container got it: what is in it now is the container's.
+            if !own_pids {
+                cgroup.kill_until_empty(deadline).map_err(|errno| in_the_way(&cgroup, &record.path, errno))?;
+            }
+            // Who may attach no filter has attached none.
+            match cgroup.stop_filtering_devices() {
+                Ok(()) | Err(Errno::EPERM | Errno::ENOSYS | Errno::EINVAL) => Ok(()),
+                Err(errno) => Err(failed("detach the device filter", errno)),
+            }
         }
         // Its creator was killed between making it and marking it, or somebody else made it since.
         None if record.own && record.inode.is_none() => match std::fs::remove_dir(&record.path) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(|error| failed("remove the cgroup", crate::sys::page::errno_of(error))),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("remove the cgroup", crate::sys::page::errno_of(error)))
+            }
+            _ => {
+                remove_parents(&record.path, mark);
+                Ok(())
+            }
         },
-        _ => Ok(()),
+        None => {
+            remove_parents(&record.path, mark);
+            Ok(())
+        }
     }
 }
 
-fn destroyed(done: nix::Result<()>) -> Result<()> {
-    done.map_err(|errno| failed("remove the cgroup", errno))?;
+fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Instant) -> Result<()> {
+    cgroup.destroy(path, deadline).map_err(|errno| in_the_way(cgroup, path, errno))?;
+    remove_parents(path, mark);
     stage("cgroup-removed");
     Ok(())
+}
+
+/// Why a cgroup is not empty, or not removed, by the processes that are left in it.
+fn in_the_way(cgroup: &Cgroup, path: &Path, errno: Errno) -> Error {
+    let what = format!("cannot remove the cgroup {}", path.display());
+    match (errno, cgroup.processes()) {
+        (Errno::ETIMEDOUT | Errno::EBUSY, Ok(pids)) if !pids.is_empty() => unended(&what, pids),
+        (Errno::ETIMEDOUT, Ok(_)) => {
+            let why = format!("not all of those below it in {} s", END_LIMIT.as_secs());
+            Error::new(ErrorKind::Host, format!("{what}: {why}; the container is kept, delete it again"))
+        }
+        (errno, _) => Error::new(ErrorKind::Host, format!("{what}: {}", errno.desc())),
+    }
+}
+
+/// What is told of processes that were killed and do not end.
+fn unended(what: &str, pids: Vec<u32>) -> Error {
+    let count = pids.len();
+    let mut names: Vec<_> = pids.into_iter().filter_map(describe).take(MOST_NAMED).collect();
+    if count > MOST_NAMED {
+        names.push("…".to_owned());
+    }
+    let limit = END_LIMIT.as_secs();
+    let why = format!("{what}: {count} process(es) killed and not ended within {limit} s: {}", names.join(", "));
+    Error::new(ErrorKind::Host, format!("{why}; the container is kept, delete it again"))
 }
 
 /// The cgroups that say themselves that they are the container's: for one whose record cannot be used.
@@ -74,6 +138,11 @@ pub(crate) fn marked_cgroups(mark: &Mark) -> Result<Vec<PathBuf>> {
 }
 
 /// Ends what is in these cgroups, and removes them.
-pub(crate) fn end_marked(cgroups: &[PathBuf]) -> Result<()> {
-    cgroups.iter().try_for_each(|path| destroyed(Cgroup::destroy(path, KILL_LIMIT)))
+pub(crate) fn end_marked(cgroups: &[PathBuf], mark: &Mark) -> Result<()> {
+    let deadline = deadline();
+    cgroups.iter().try_for_each(|path| match Cgroup::open(path) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(failed("look at the cgroup", errno)),
+        Ok(cgroup) => destroyed(&cgroup, path, mark, deadline),
+    })
 }

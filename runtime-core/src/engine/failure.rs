@@ -9,9 +9,10 @@ use nix::sys::wait::WaitStatus;
 use super::hooks;
 use crate::compile::{LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, FailedStep};
+use crate::host::cgroup::not_filtered;
 use crate::watch::Shortage;
 use crate::wire::page::Recorder;
-use crate::wire::{HostOp, InitOp, Op};
+use crate::wire::{HostOp, InitOp, Op, Text};
 
 /// The error of a step that the kernel refused.
 pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error {
@@ -100,16 +101,7 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
             let program = args.iter().next().map(|first| first.bytes().escape_ascii().to_string()).unwrap_or_default();
             format!("exec {program}: {}", lower(errno))
         }
-        Op::Init(InitOp::WriteLabel { file, value, .. }) => {
-            let why = match errno {
-                Errno::EPROTO => "what is read back is another label".to_owned(),
-                errno => lower(errno),
-            };
-            let file = format!("/proc/thread-self/attr/{}", file.bytes().escape_ascii());
-            let is_profile = value.bytes().starts_with(b"exec ");
-            let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
-            format!("{what}: write {file}: {why}")
-        }
+        Op::Init(InitOp::WriteLabel { file, value, .. }) => unlabelled(*file, *value, errno),
         Op::Init(InitOp::VerifyDirectory { .. }) if errno == Errno::ENOENT => {
             "current working directory is outside of container mount namespace root -- possible container breakout \
              detected"
@@ -138,6 +130,7 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              (mount_namespaces(7))"
                 .to_owned()
         }
+        Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
         // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
         Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),
         Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }) if errno == Errno::EACCES => {
@@ -154,6 +147,17 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         _ if errno == Errno::ETIMEDOUT => "it took too long".to_owned(),
         _ => errno.desc().to_owned(),
     }
+}
+
+/// Why a process has not the label it was to have. Engines look for AppArmor's words (FEATURES.md table 3).
+fn unlabelled(file: Text<'_>, value: Text<'_>, errno: Errno) -> String {
+    let why = match errno {
+        Errno::EPROTO => "what is read back is another label".to_owned(),
+        errno => lower(errno),
+    };
+    let is_profile = value.bytes().starts_with(b"exec ");
+    let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
+    format!("{what}: write /proc/thread-self/attr/{}: {why}", file.bytes().escape_ascii())
 }
 
 /// As Go and so runc writes it: engines compare with small letters.

@@ -19,14 +19,14 @@ use super::failure;
 use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
-use crate::host::cgroup::{Cgroup, hand_down, not_set};
+use crate::host::cgroup::{Cgroup, hand_down, not_set, remove_parents};
 use crate::host::child;
 use crate::host::process::{Identity, has_ended};
 use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
-use crate::sys::{bpf, process, terminal};
+use crate::sys::{process, terminal};
 use crate::wire::{HostOp, IdMap, List, Missing, Ns, Slot, Text};
 
 impl Walk<'_> {
@@ -41,6 +41,7 @@ impl Walk<'_> {
             }
             HostOp::SetCgroup { file, value, missing } => return self.set_cgroup(step, file, value, missing),
             HostOp::FilterDevices { program } => self.filter_devices(program),
+            HostOp::OwnCgroup { uid } => self.own_cgroup(uid),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
             HostOp::ListenForStart { slot } => self.listen(slot),
             HostOp::SpawnInit { spaces, into_cgroup } => {
@@ -121,13 +122,17 @@ impl Walk<'_> {
         let own = before.is_none();
         self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
         self.state().map_err(refused)?.save(&self.record)?;
+        let mark = self.state().map_err(refused)?.mark().clone();
         let cgroup = match before {
             Some(cgroup) => cgroup,
-            None => Cgroup::make(&full).map_err(refused).inspect_err(|_| self.record.cgroup = None)?,
+            None => Cgroup::make(&full, &mark).map_err(refused).inspect_err(|_| {
+                remove_parents(&full, &mark);
+                self.record.cgroup = None;
+            })?,
         };
         if own {
             // Where it cannot be marked, all that is lost is the way to it from a record that is lost as well.
-            let _ = cgroup.mark(self.state().map_err(refused)?.mark());
+            let _ = cgroup.mark(&mark);
         }
         hand_down(root, &full, &cgroup, &String::from_utf8_lossy(controllers.bytes()));
         let inode = cgroup.inode().map_err(refused)?;
@@ -178,9 +183,14 @@ impl Walk<'_> {
     }
 
     fn filter_devices(&self, program: &[u8]) -> nix::Result<()> {
+        self.cgroup.as_ref().ok_or(Errno::ENOENT)?.replace_device_filter(program)
+    }
+
+    /// Who made one that was there before is the one to say whose it is.
+    fn own_cgroup(&self, uid: u32) -> nix::Result<()> {
+        let is_own = self.record.cgroup.as_ref().is_some_and(|record| record.own);
         let cgroup = self.cgroup.as_ref().ok_or(Errno::ENOENT)?;
-        let program = bpf::load_cgroup_device(program)?;
-        bpf::attach_cgroup_device(cgroup.fd(), program.as_fd())
+        if is_own { cgroup.give(uid) } else { Ok(()) }
     }
 
     fn open_namespace(&mut self, step: &Step<'_>, ns: Ns, path: Text<'_>, slot: Slot) -> Result<()> {

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::wait::WaitStatus;
 use nix::time::{ClockId, clock_gettime};
 
+use super::end::{deadline, end_cgroup};
 use super::failure::{self, End};
 use super::hooks;
 use super::net_devices;
@@ -29,7 +30,7 @@ use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wai
 use crate::wire::page::TIMES;
 use crate::wire::{InitOp, Op};
 
-/// How long a killed init may take to end, and its cgroup to empty.
+/// How long an init that closed its turn socket may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a plan is performed with.
@@ -293,10 +294,12 @@ impl Walk<'_> {
     fn undo(mut self, error: Error) -> Error {
         // One that was born again and then hung is the one to kill.
         let _ = self.follow();
+        let deadline = deadline();
         if let Some(init) = self.init.take() {
             // It may have ended already.
             let _ = pidfd_send_signal(init.process.pidfd.as_fd(), libc::SIGKILL);
-            if wait_for_end(&init.process.pidfd, END_LIMIT).unwrap_or(false) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if wait_for_end(&init.process.pidfd, left).unwrap_or(false) {
                 try_wait(&init.process.pidfd);
             }
         }
@@ -307,18 +310,11 @@ impl Walk<'_> {
             let _ = std::fs::remove_file(path);
         }
         let Some(state) = self.state else { return error };
-        let removed = self
-            .record
-            .cgroup
-            .as_ref()
-            .filter(|cgroup| cgroup.own)
-            .map_or(Ok(()), |cgroup| Cgroup::destroy(&cgroup.path, END_LIMIT));
-        match removed {
-            Ok(()) => match run_poststop(&state, &mut self.record).and_then(|()| state.remove()) {
-                Ok(()) => error,
-                Err(left) => error.and_left(&left.to_string()),
-            },
-            Err(errno) => error.and_left(&format!("its cgroup: {}", errno.desc())),
+        let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
+        let removed = cgroup.map_or(Ok(()), |cgroup| end_cgroup(cgroup, state.mark(), own_pids, deadline));
+        match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
+            Ok(()) => error,
+            Err(left) => error.and_left(&left.to_string()),
         }
     }
 

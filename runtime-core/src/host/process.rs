@@ -73,6 +73,19 @@ pub(crate) fn wait_for_end(pidfd: &OwnedFd, limit: std::time::Duration) -> nix::
     }
 }
 
+/// A process in words, for who has to find out why it does not end: its pid, its name, its state (proc_pid_stat(5)) and,
+/// where that may be read, the function of the kernel that it waits in (proc_pid_wchan(5)). `None` where it is gone.
+pub(crate) fn describe(pid: u32) -> Option<String> {
+    let stat = read_small(format!("/proc/{pid}/stat")).ok()?;
+    let (open, close) = (stat.iter().position(|byte| *byte == b'(')?, stat.iter().rposition(|byte| *byte == b')')?);
+    let name = stat.get(open + 1..close)?.escape_ascii();
+    let state = char::from(*stat.get(close + 2)?);
+    let wchan = read_small_text(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    let place = Some(wchan.trim()).filter(|place| !matches!(*place, "" | "0"));
+    let place = place.map_or_else(String::new, |place| format!(" in {}", place.escape_default()));
+    Some(format!("{pid} \"{name}\" (state {state}{place})"))
+}
+
 /// The start time of a process.
 fn start_time(pid: u32) -> nix::Result<u64> {
     let text = read_small(format!("/proc/{pid}/stat")).map_err(crate::sys::page::errno_of)?;

@@ -5,6 +5,7 @@ pub(crate) mod cpu;
 mod io;
 mod memory;
 mod others;
+mod owner;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
 
+pub(super) use self::owner::give;
 use self::settings::Setting;
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
@@ -129,13 +131,31 @@ fn asked(linux: &Linux) -> Option<&Path> {
 /// The names of a path. None may lead out of the hierarchy, or out of the parent.
 fn names<'a>(origin: &str, path: &'a str) -> Result<Vec<&'a str>, Invalid> {
     let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
-    if let Some(odd) = names.iter().find(|name| matches!(**name, "." | "..") || name.len() > 255) {
-        return Err(Invalid::new(origin, format!("the cgroup path {path:?} has the name {odd:?} in it")));
+    check_names(&names).map_err(|odd| Invalid::new(origin, format!("the cgroup path has the name {odd} in it")))?;
+    if path.len() >= PATH_MAX {
+        let why = format!("the cgroup path has {} bytes, the kernel takes fewer than {PATH_MAX}", path.len());
+        return Err(Invalid::new(origin, why));
     }
     if names.is_empty() && !origin.is_empty() {
         return Err(Invalid::new(origin, "the root cgroup cannot be a container's"));
     }
     Ok(names)
+}
+
+/// What the kernel takes of a path, with its NUL (limits.h).
+const PATH_MAX: usize = 4096;
+
+/// The first name that no cgroup can have, or that leads elsewhere, as it is shown.
+///
+/// A newline would make a second line of /proc/PID/cgroup, so the kernel has none either (EINVAL).
+pub(super) fn check_names(names: &[&str]) -> Result<(), String> {
+    let is_odd = |name: &&&str| matches!(**name, "." | "..") || name.len() > 255 || name.contains(['\n', '\0']);
+    names.iter().find(is_odd).map_or(Ok(()), |odd| Err(format!("{:?}", short(odd))))
+}
+
+/// As much of a name as fits into an error.
+fn short(name: &str) -> &str {
+    name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
 }
 
 /// What is limited by the container's cgroup.
@@ -167,7 +187,7 @@ impl Limits {
 
 /// The host makes the cgroup, limits it, and attaches the device filter.
 pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> Result<(), Invalid> {
-    let Some(path) = &request.cgroup else { return Ok(()) };
+    let Some(path) = &request.cgroup else { return filter_devices(request, plan) };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
     let controllers = text("", request.host_cgroups.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
@@ -176,12 +196,21 @@ pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> 
     filter_devices(request, plan)
 }
 
+/// Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway, so that what every engine
+/// asks for, to deny what a container has not, holds without one.
 fn filter_devices(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    // Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway.
+    let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
+    let program = device_filter::compile(rules.unwrap_or_default())?;
+    if device_filter::allows_all(&program) {
+        // So a container that may do everything needs no bpf(2).
+        return Ok(());
+    }
     if request.facts.filters_devices() {
-        let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
-        let program = device_filter::compile(rules.unwrap_or_default())?;
         plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });
+    } else if program != device_filter::compile(&[])? {
+        plan.warn(format!(
+            "the caller can attach no device filter, so devices have their permissions only ({DEVICES})"
+        ));
     }
     Ok(())
 }

@@ -100,6 +100,9 @@ impl Rule {
         if self.allow { access.with(self.access) } else { access.without(self.access) }
     }
 
+    /// What `{"allow": true}` says.
+    pub(super) const ALLOW_ALL: Self = Self { allow: true, kind: None, major: None, minor: None, access: Access::ALL };
+
     const fn allow_char(major: u32, minor: Option<u32>) -> Self {
         Self { allow: true, kind: Some(Kind::Char), major: Some(major), minor, access: Access::ALL }
     }

@@ -257,11 +257,11 @@ fn the_kernel_takes_every_program() {
         return bpf::tests::skip("the_kernel_takes_every_program", &why);
     }
     for long in [long(1300, "major"), long(4000, "minor")] {
-        bpf::load_cgroup_device(&compile(&long).unwrap()).unwrap();
+        bpf::load_cgroup_device(&compile(&long).unwrap(), bpf::tests::TEST).unwrap();
     }
     proptest!(|(rules in rules())| {
         let program = compile(&rules).unwrap();
-        let loaded = bpf::load_cgroup_device(&program);
+        let loaded = bpf::load_cgroup_device(&program, bpf::tests::TEST);
         prop_assert!(loaded.is_ok(), "{:?}\n{}", loaded, listing(&program));
     });
 }

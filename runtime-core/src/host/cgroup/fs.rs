@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -13,7 +14,6 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::sys::page::errno_of;
 
@@ -23,26 +23,13 @@ pub(crate) struct Cgroup {
     dir: OwnedFd,
 }
 
-const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW);
+/// How a cgroup is opened.
+pub(super) const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW);
 
 impl Cgroup {
     /// Opens the cgroup at `path`.
     pub(crate) fn open(path: &Path) -> nix::Result<Self> {
         nix::fcntl::open(path, DIRECTORY, Mode::empty()).map(|dir| Self { dir })
-    }
-
-    /// Makes the cgroup at `path`, with its missing parents; EEXIST where it is there.
-    pub(crate) fn make(path: &Path) -> nix::Result<Self> {
-        let mode = Mode::from_bits_truncate(0o755);
-        match nix::unistd::mkdir(path, mode) {
-            Err(Errno::ENOENT) => {
-                let parent = path.parent().ok_or(Errno::ENOENT)?;
-                std::fs::create_dir_all(parent).map_err(errno_of)?;
-                nix::unistd::mkdir(path, mode)?;
-            }
-            made => made?,
-        }
-        Self::open(path)
     }
 
     /// A cgroup below this one, reached without a link and never from outside (openat2(2)).
@@ -64,24 +51,19 @@ impl Cgroup {
 
     /// This cgroup, or the one below it, that a process is in.
     pub(crate) fn home_of(&self, pid: u32) -> nix::Result<Option<Self>> {
-        if self.own_processes()?.contains(&pid) {
-            return self.try_clone().map(Some);
-        }
-        for name in children(&self.dir)? {
-            let child = match openat(&self.dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
-                Err(Errno::ENOENT) => continue,
-                dir => Self { dir: dir? },
-            };
-            if let Some(home) = child.home_of(pid)? {
-                return Ok(Some(home));
+        let mut home = None;
+        for_each(&self.dir, |dir| {
+            if own_processes(dir)?.contains(&pid) {
+                home = Some(Self { dir: dir.try_clone().map_err(errno_of)? });
             }
-        }
-        Ok(None)
+            Ok(if home.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(home)
     }
 
     /// The pids of the processes in it, without those below it.
     pub(super) fn own_processes(&self) -> nix::Result<Vec<u32>> {
-        Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
+        own_processes(&self.dir)
     }
 
     /// The directory, for clone3 and bpf(2).
@@ -97,23 +79,16 @@ impl Cgroup {
     /// The pids of all processes in it and below it.
     pub(crate) fn processes(&self) -> nix::Result<Vec<u32>> {
         let mut pids = Vec::new();
-        collect(&self.dir, &mut pids)?;
+        for_each(&self.dir, |dir| {
+            pids.extend(own_processes(dir)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(pids)
     }
 
     /// Whether a process is in it or below it; a zombie is none.
     pub(crate) fn is_populated(&self) -> nix::Result<bool> {
         Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
-    }
-
-    /// Kills every process in it and below it at once, whatever they fork meanwhile.
-    pub(crate) fn kill(&self) -> nix::Result<()> {
-        self.write("cgroup.kill", b"1")
-    }
-
-    /// Waits until no process is left in it or below it; ETIMEDOUT at the deadline.
-    pub(crate) fn wait_until_empty(&self, limit: Duration) -> nix::Result<()> {
-        self.wait_for("populated 0", limit)
     }
 
     /// Waits for a line of cgroup.events; ETIMEDOUT at the deadline.
@@ -151,14 +126,9 @@ impl Cgroup {
     }
 
     pub(crate) fn read(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {
-        let file = openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
-        let mut text = String::new();
-        File::from(file).read_to_string(&mut text).map_err(errno_of)?;
-        Ok(text)
+        read_at(&self.dir, name)
     }
-}
 
-impl Cgroup {
     /// Reads a file into `buffer`, which grows where it must: how long it is. The kernel hands out such a file in one piece,
     /// so that a read which leaves room has all of it.
     pub(super) fn read_into(&self, name: &str, buffer: &mut Vec<u8>) -> nix::Result<usize> {
@@ -179,36 +149,6 @@ impl Cgroup {
     }
 }
 
-/// Removes a cgroup that no process is in. One that is gone is as good. The kernel may still be busy with the last
-/// process's end for a moment after it said that nothing is in it.
-fn rmdir(path: &Path, deadline: Instant) -> nix::Result<()> {
-    loop {
-        match unlinkat(nix::fcntl::AT_FDCWD, path, UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::EBUSY) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-impl Cgroup {
-    /// Kills what runs in the cgroup at `path`, waits for its end, and removes it with what is below it.
-    pub(crate) fn destroy(path: &Path, limit: Duration) -> nix::Result<()> {
-        match Self::open(path) {
-            Err(Errno::ENOENT) => Ok(()),
-            opened => opened?.destroy_at(path, limit),
-        }
-    }
-
-    /// As [`Self::destroy`], of this one, which is at `path`.
-    pub(crate) fn destroy_at(&self, path: &Path, limit: Duration) -> nix::Result<()> {
-        self.kill()?;
-        self.wait_until_empty(limit)?;
-        remove_below(&self.dir)?;
-        rmdir(path, Instant::now() + limit)
-    }
-}
-
 /// The names of the cgroups directly below one.
 pub(super) fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
     let mut names = Vec::new();
@@ -222,32 +162,51 @@ pub(super) fn children(dir: &OwnedFd) -> nix::Result<Vec<std::ffi::CString>> {
     Ok(names)
 }
 
-fn remove_below(dir: &OwnedFd) -> nix::Result<()> {
-    for name in children(dir)? {
-        match openat(dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
-            Ok(child) => remove_below(&child)?,
-            Err(Errno::ENOENT) => continue,
-            Err(errno) => return Err(errno),
-        }
-        match unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(errno),
+/// Shows `visit` a cgroup, and every one below it, each before those below it, until it breaks off.
+///
+/// However deep they lie, two descriptors are open: the way back is `..`, which cgroups never change.
+fn for_each(top: &OwnedFd, mut visit: impl FnMut(&OwnedFd) -> nix::Result<ControlFlow<()>>) -> nix::Result<()> {
+    let mut dir = top.try_clone().map_err(errno_of)?;
+    let mut above = Vec::new();
+    if visit(&dir)?.is_break() {
+        return Ok(());
+    }
+    let mut left = children(&dir)?;
+    loop {
+        if let Some(name) = left.pop() {
+            let child = match openat(&dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
+                Err(Errno::ENOENT) => continue,
+                child => child?,
+            };
+            match visit(&child) {
+                Err(Errno::ENOENT | Errno::ENODEV) => continue,
+                seen if seen?.is_break() => return Ok(()),
+                _ => {}
+            }
+            above.push(std::mem::replace(&mut left, children(&child)?));
+            dir = child;
+        } else if let Some(siblings) = above.pop() {
+            dir = openat(&dir, "..", DIRECTORY, Mode::empty())?;
+            left = siblings;
+        } else {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
-fn collect(dir: &OwnedFd, pids: &mut Vec<u32>) -> nix::Result<()> {
-    let file = openat(dir, "cgroup.procs", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+/// The pids of the processes in a cgroup, without those below it.
+fn own_processes(dir: &OwnedFd) -> nix::Result<Vec<u32>> {
+    match read_at(dir, "cgroup.procs") {
+        // A threaded one has threads only; their processes are in its domain, which is above it and the container's as well
+        // (cgroups(7), "Thread mode").
+        Err(Errno::EOPNOTSUPP) => Ok(Vec::new()),
+        pids => Ok(pids?.lines().filter_map(|line| line.parse().ok()).collect()),
+    }
+}
+
+fn read_at(dir: &OwnedFd, name: &(impl NixPath + ?Sized)) -> nix::Result<String> {
+    let file = openat(dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
     let mut text = String::new();
     File::from(file).read_to_string(&mut text).map_err(errno_of)?;
-    pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
-    for name in children(dir)? {
-        match openat(dir, name.as_c_str(), DIRECTORY, Mode::empty()) {
-            Ok(child) => collect(&child, pids)?,
-            Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
+    Ok(text)
 }

@@ -17,6 +17,9 @@ use crate::sys::attribute;
 /// Unprivileged callers may set `user.` attributes on cgroups of their own (since Linux 5.7).
 const NAME: &CStr = c"user.planc.container";
 
+/// Of a cgroup that was made since a container's had to lie below it. Other containers may lie there as well.
+const NAME_OF_PARENT: &CStr = c"user.planc.parent";
+
 /// What is written on a container's cgroup: which state directory it belongs to, whatever path leads there, and the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(String);
@@ -39,8 +42,22 @@ impl Cgroup {
 
     /// Whether it has this mark.
     pub(crate) fn has(&self, mark: &Mark) -> bool {
+        self.says(NAME, mark)
+    }
+
+    /// Writes on it that it was made since the container with this mark had to lie below it.
+    pub(super) fn mark_as_parent(&self, mark: &Mark) -> nix::Result<()> {
+        attribute::set(self.fd(), NAME_OF_PARENT, mark.0.as_bytes())
+    }
+
+    /// Whether it was made since the container with this mark had to lie below it.
+    pub(super) fn is_parent_of(&self, mark: &Mark) -> bool {
+        self.says(NAME_OF_PARENT, mark)
+    }
+
+    fn says(&self, name: &CStr, mark: &Mark) -> bool {
         let mut value = [0; MARK_MAX];
-        attribute::get(self.fd(), NAME, &mut value).is_ok_and(|count| value.get(..count) == Some(mark.0.as_bytes()))
+        attribute::get(self.fd(), name, &mut value).is_ok_and(|count| value.get(..count) == Some(mark.0.as_bytes()))
     }
 }
 
