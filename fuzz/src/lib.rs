@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use runtime_core::wire::{Op, Steps};
-use runtime_core::{Acts, CgroupFacts, CreateOptions, ExecOptions, Facts, Id, Joining, Launch, LaunchPlan, spec};
+use runtime_core::{
+    Acts, CgroupDriver, CgroupFacts, CreateOptions, ExecOptions, Facts, Id, Joining, Launch, LaunchPlan, spec,
+};
 
 /// Decodes bytes as init and the host's walk do: each step, each element of its lists, its sentence. The number of steps.
 pub fn plan_decode(bytes: &[u8]) -> usize {
@@ -25,13 +27,17 @@ pub fn config(bytes: &[u8]) -> usize {
     let options = CreateOptions::default();
     let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/planc/fuzz"));
     let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };
+    let by_systemd = CreateOptions { cgroup_driver: CgroupDriver::Systemd, ..CreateOptions::default() };
+    let by_systemd = Launch { options: &by_systemd, ..launch };
     let callers = [facts(0, true), facts(1000, true), facts(0, false)];
-    let plans = callers.iter().filter_map(|facts| LaunchPlan::create(&spec, facts, &launch).ok());
+    let plans = callers.iter().flat_map(|facts| [&launch, &by_systemd].map(|launch| (facts, launch)));
+    let plans = plans.filter_map(|(facts, launch)| LaunchPlan::create(&spec, facts, launch).ok());
     // Its own process once more, as one that joins.
     let options = ExecOptions::default();
     let process = spec.process().clone().unwrap_or_default();
     let cgroup = Some(Path::new("/sys/fs/cgroup/fuzz"));
-    let joining = Joining { id: &id, bundle, state_dir, process: &process, init: 1, cgroup, options: &options };
+    let joining =
+        Joining { id: &id, bundle, state_dir, process: &process, init: 1, cgroup, unit: None, options: &options };
     let execs = callers.iter().filter_map(|facts| LaunchPlan::exec(&spec, facts, &joining).ok());
     plans
         .chain(execs)

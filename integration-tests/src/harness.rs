@@ -27,6 +27,8 @@ pub enum Need {
     TimeNamespaces,
     /// What only this lane has.
     Lane(Lane),
+    /// Cgroups that the runtime makes itself: where systemd makes them, `cgroupsPath` is no path.
+    Cgroupfs,
     /// A runtime of at least this version of the runtime-spec.
     Spec(u32, u32),
     /// This file on the host.
@@ -85,10 +87,15 @@ pub fn main(tests: impl IntoIterator<Item = Test>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Err(error) = Lane::current().settle() {
+        say(format_args!("error: {error}"));
+        return ExitCode::from(2);
+    }
     panic::set_hook(Box::new(|info| PANIC.set(Some(info.to_string()))));
     let mut not_run = Vec::new();
     let trials: Vec<Trial> = tests
         .into_iter()
+        .filter(|test| Lane::current().runs(test.short()))
         .map(|test| {
             let lacks = lacks(&test, &runtime);
             let (runtime, reason) = (judged(&test, &runtime), lacks.clone());
@@ -134,6 +141,9 @@ impl Need {
                 ((own_major, own_minor) >= (major, minor), reason)
             }
             Self::Lane(lane) => (Lane::current() == lane, format!("only lane {lane:?} has what it asks for")),
+            Self::Cgroupfs => {
+                (Lane::current() != Lane::UmlSystemd, "systemd makes the cgroups in this lane".to_owned())
+            }
             Self::Path(path) => (exists(path), format!("the host has no {path}")),
             Self::Works(command) => (works(command), format!("`{command}` fails on this host")),
         };

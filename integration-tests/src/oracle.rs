@@ -32,6 +32,9 @@ impl Snapshot {
         let mut files = BTreeSet::new();
         for place in places {
             walk(place, &mut |path, meta| {
+                if is_systemds_own(path) {
+                    return;
+                }
                 files.insert(format!("{} ({:o})", path.display(), meta.mode()));
             });
         }
@@ -95,6 +98,14 @@ impl Snapshot {
             sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Whether systemd keeps it for itself, and changes it whenever it likes. Of its transient units it does not.
+fn is_systemds_own(path: &Path) -> bool {
+    path.strip_prefix("/run/systemd").is_ok_and(|below| {
+        let mut names = below.components();
+        names.next().is_none_or(|name| name.as_os_str() != "transient") || names.next().is_none()
+    })
 }
 
 /// Where the unified cgroup hierarchy is mounted.

@@ -18,6 +18,14 @@ use crate::runtime::{Call, Done, Kind, Runtime};
 /// How long what is expected may take, before the lane's patience.
 const SOON: Duration = Duration::from_secs(10);
 
+/// The flag of a runtime that lets systemd make cgroups.
+const SYSTEMD: &str = "--systemd-cgroup";
+
+/// Where systemd is pid 1, it makes the cgroups of every test.
+fn lane_flags() -> Vec<String> {
+    if Lane::current() == Lane::UmlSystemd { vec![SYSTEMD.to_owned()] } else { Vec::new() }
+}
+
 /// The stage of one test.
 #[derive(Clone, Debug)]
 pub struct Scene {
@@ -28,6 +36,10 @@ pub struct Scene {
     before: Snapshot,
     /// What executes the runtime.
     wrapper: Vec<String>,
+    /// Global flags of every command.
+    flags: Vec<String>,
+    /// Variables of every command's environment.
+    variables: Vec<(String, String)>,
 }
 
 impl Scene {
@@ -38,7 +50,15 @@ impl Scene {
         fs::create_dir(&dir).unwrap();
         let root = dir.join("root");
         let before = Snapshot::take(&places(&root));
-        Self { runtime: runtime.clone(), dir, root, before, wrapper: Vec::new() }
+        Self {
+            runtime: runtime.clone(),
+            dir,
+            root,
+            before,
+            wrapper: Vec::new(),
+            flags: lane_flags(),
+            variables: Vec::new(),
+        }
     }
 
     /// The same scene, on which every command of the runtime is executed by another one: `setpriv --reuid …`, `sh -c
@@ -50,6 +70,23 @@ impl Scene {
     /// The same scene, on which another runtime is judged.
     pub fn with(&self, runtime: Runtime) -> Self {
         Self { runtime, ..self.clone() }
+    }
+
+    /// The same scene, on which systemd makes the cgroups.
+    pub fn with_systemd(&self) -> Self {
+        Self { flags: vec![SYSTEMD.to_owned()], ..self.clone() }
+    }
+
+    /// The same scene, on which the runtime makes them itself.
+    pub fn without_flags(&self) -> Self {
+        Self { flags: Vec::new(), ..self.clone() }
+    }
+
+    /// The same scene, on which a variable is set for every command of the runtime.
+    pub fn with_variable(&self, name: &str, value: impl Into<String>) -> Self {
+        let mut scene = self.clone();
+        scene.variables.push((name.to_owned(), value.into()));
+        scene
     }
 
     /// A path in the test's directory.
@@ -89,8 +126,10 @@ impl Scene {
         let mut words: Vec<OsString> = self.wrapper.iter().map(OsString::from).collect();
         words.extend(wrapper.iter().map(OsString::from));
         words.extend([self.runtime.path.clone().into(), "--root".into(), self.root.clone().into()]);
+        words.extend(self.flags.iter().map(OsString::from));
         words.extend(args.iter().map(OsString::from));
-        Call::new(words, &self.path(&format!("output-{}", self.next())))
+        let call = Call::new(words, &self.path(&format!("output-{}", self.next())));
+        self.variables.iter().fold(call, |call, (name, value)| call.env(name, value))
     }
 
     /// Runs a command of the runtime to its end.

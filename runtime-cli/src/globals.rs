@@ -19,7 +19,10 @@ pub(crate) const LOG: Flag = Flag::value("log", "append the log to this file (de
 const LOG_FORMAT: Flag = Flag::value("log-format", "text (default) or json");
 /// Whether the log is talkative.
 pub(crate) const DEBUG: Flag = Flag::switch("debug", "log what helps to find faults");
-const SYSTEMD_CGROUP: Flag = Flag::switch("systemd-cgroup", "let systemd make cgroups (not supported by this version)");
+const SYSTEMD_CGROUP: Flag = Flag::switch(
+    "systemd-cgroup",
+    "let systemd make the cgroup: create, run and explain; the others know how it was made",
+);
 const ROOTLESS: Flag = Flag::value(
     "rootless",
     "true, false or auto (default): whether to go without a cgroup, and without a lower oom_score_adj, where that is denied",

@@ -143,14 +143,6 @@ fn bad_arguments() {
 }
 
 #[test]
-fn what_this_version_cannot_is_named() {
-    for command in ["create", "run"] {
-        let why = format!("planc {command} failed: --systemd-cgroup is not supported by this version");
-        fails(&planc(&["--systemd-cgroup", command, "id"]), 1, &why);
-    }
-}
-
-#[test]
 fn the_log_has_the_error_as_its_last_line() {
     let scratch = Scratch::new("log");
     let log = scratch.join("log.json");

@@ -204,6 +204,7 @@ impl Container {
             process,
             init: init.pid,
             cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
+            unit: self.record.cgroup.as_ref().and_then(|cgroup| Some(cgroup.unit.as_ref()?.name.as_str())),
             options,
         };
         Ok(LaunchPlan::exec(self.spec()?, &Facts::read()?, &joining)?)

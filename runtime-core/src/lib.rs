@@ -61,8 +61,8 @@ mod watch;
 
 pub use bundle::Bundle;
 pub use compile::{
-    Acts, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless, Step,
-    Timing, WhenPaused, features,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch,
+    Rootless, Step, Timing, WhenPaused, features,
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};

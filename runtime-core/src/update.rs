@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::compile::cgroup::settings::Setting;
 use crate::compile::update::{self, Filters, Update};
 use crate::container::{Container, wrong_status};
+use crate::engine::unit::set_properties;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, not_filtered, not_set};
@@ -38,7 +39,15 @@ impl Container {
         check_memory(&update, &cgroup)?;
         let path = self.record.cgroup.as_ref().map_or(Path::new(""), |record| &record.path);
         let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new(), filter: None };
-        let made = changes.make(&update.settings).and_then(|()| changes.filter_devices(update.devices.as_ref()));
+        let unit = self.record.cgroup.as_ref().and_then(|record| record.unit.as_ref());
+        let unit = unit.filter(|_| !update.properties.is_empty());
+        // systemd writes the files that it has properties for: before those that are exact.
+        let rounded = match unit {
+            Some(unit) => set_properties(unit, &update.properties).map(|()| &update.rounded[..])?,
+            None => &[],
+        };
+        let made = changes.make(rounded).and_then(|()| changes.make(&update.settings));
+        let made = made.and_then(|()| changes.filter_devices(update.devices.as_ref()));
         let done = made.and_then(|()| {
             if let Some(linux) = config.get_mut("linux").and_then(Value::as_object_mut) {
                 linux.insert("resources".to_owned(), update.resources.clone());
@@ -46,7 +55,11 @@ impl Container {
             let json = serde_json::to_vec(&config).map_err(unread)?;
             state.replace_config(&json)
         });
-        done.inspect_err(|_| changes.undo())?;
+        done.inspect_err(|_| {
+            // The first failure is the one to tell.
+            let _ = unit.map_or(Ok(()), |unit| set_properties(unit, &update.properties_before));
+            changes.undo();
+        })?;
         Ok(update.warnings)
     }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use runtime_core::wire::Op;
 use runtime_core::{
-    Acts, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch, Rootless,
-    Timing, WindowSize, spec,
+    Acts, CgroupDriver, CreateOptions, ExecOptions, Facts, Id, Invalid, Joining, Keyring, Launch, LaunchPlan,
+    RootSwitch, Rootless, Timing, WindowSize, spec,
 };
 use serde::Deserialize;
 
@@ -23,6 +23,7 @@ struct Asked {
     pid_file: Option<PathBuf>,
     pidfd_socket: Option<PathBuf>,
     listen_fds: u32,
+    systemd_cgroup: bool,
     console_socket: Option<PathBuf>,
     /// Rows and columns.
     window: Option<(u16, u16)>,
@@ -36,6 +37,7 @@ struct AskedExec {
     of: String,
     process: serde_json::Value,
     cgroup: Option<PathBuf>,
+    unit: Option<String>,
     below: Option<String>,
     pid_file: Option<PathBuf>,
     console_socket: Option<PathBuf>,
@@ -67,6 +69,7 @@ fn compile_exec(asked: &AskedExec) -> (Vec<String>, Result<LaunchPlan, String>) 
         process: &process,
         init: 4711,
         cgroup: asked.cgroup.as_deref(),
+        unit: asked.unit.as_deref(),
         options: &options,
     };
     let plan = LaunchPlan::exec(&spec, &read(&folder.join("facts.json")), &joining);
@@ -114,6 +117,7 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         root_switch: if asked.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
         keyring: if asked.no_new_keyring { Keyring::Keep } else { Keyring::New },
         rootless: Rootless::Auto,
+        cgroup_driver: if asked.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs },
     };
     let launch = Launch {
         id: &Id::new("golden").unwrap(),
@@ -147,7 +151,8 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 19] = [
+const TERSE: [&str; 20] = [
+    "StartUnit",
     "OpenCgroup",
     "SpawnInit",
     "WriteIdMaps",

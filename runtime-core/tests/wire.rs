@@ -6,7 +6,7 @@ use std::ffi::CString;
 use proptest::prelude::*;
 use runtime_core::wire::{
     self, Attributes, Capabilities, Device, Hook, HookKind, HostOp, IdMap, InitOp, List, Missing, Ns, Op, Param, Place,
-    Propagation, SchedulerAttributes, Slot, Spaces, Steps, Target, Text, Tree, WindowSize,
+    Propagation, Property, SchedulerAttributes, Slot, Spaces, Steps, Systemd, Target, Text, Tree, Value, WindowSize,
 };
 
 /// What the fields of ops are filled with.
@@ -44,6 +44,7 @@ struct Shapes<'a> {
     params: Vec<Param<'a>>,
     kinds: Vec<Propagation>,
     maps: Vec<IdMap>,
+    properties: Vec<Property<'a>>,
 }
 
 impl<'a> Shapes<'a> {
@@ -62,9 +63,25 @@ impl<'a> Shapes<'a> {
                 .map(|n| Propagation { kind: values.wide ^ u64::from(*n), recursive: values.flag })
                 .collect(),
             maps: values.numbers.iter().map(|n| IdMap { inside: *n, outside: !*n, count: n / 2 }).collect(),
+            properties: properties(values),
             texts,
         }
     }
+}
+
+/// One of every type; a list of texts has a slice of its own in the op.
+fn properties(v: &Values) -> Vec<Property<'_>> {
+    let values = [
+        Value::Bool(v.flag),
+        Value::Byte(v.slot as u8),
+        Value::I32(v.signed),
+        Value::U32(v.numbers[0]),
+        Value::I64(i64::from(v.signed)),
+        Value::U64(v.wide),
+        Value::Text(Text(&v.texts[1])),
+        Value::Set(&v.bytes),
+    ];
+    values.map(|value| Property { name: Text(&v.texts[0]), value, since: v.slot }).to_vec()
 }
 
 fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
@@ -97,6 +114,19 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::OwePoststop {},
         HostOp::OwnCgroup { uid: number },
         HostOp::RunHook { hook: hook(v, s) },
+        HostOp::StartUnit {
+            root: text,
+            path: other,
+            unit: text,
+            by: if v.flag { Systemd::User } else { Systemd::System },
+            properties: List::new(&s.properties),
+            controllers: other,
+        },
+        HostOp::SetProperty {
+            property: Property { name: text, value: Value::Texts(List::new(&s.texts)), since: v.slot },
+        },
+        HostOp::ChangeUnit { property: s.properties[v.ns] },
+        HostOp::EnterUnit { unit: text, below: v.flag.then_some(other) },
     ]
 }
 

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::codec::{List, Reader, Sink, Text, Wire};
 use super::types::*;
+use super::unit::{Property, Systemd};
 
 macro_rules! ops {
     ($(#[$edoc:meta])* $enum:ident: $(
@@ -107,6 +108,19 @@ ops! {
         => "move the network device {} into the container, there {}", Bare(*name), Bare(*inside);
     /// For whoever called the runtime: an attached run, or a program that embeds it.
     21 KeepTerminal {} => "keep the terminal for the caller";
+    /// StartTransientUnit (org.freedesktop.systemd1(5)) with init in it; the step ends when the job is done and init is
+    /// seen in `path`, which starts at the cgroup of that systemd.
+    22 StartUnit {
+        root: Text<'a>, path: Text<'a>, unit: Text<'a>, by: Systemd, properties: List<'a, Property<'a>>,
+        controllers: Text<'a>
+    } => "have {by} start the unit {unit}, and init in it at {path}";
+    /// What config.json asks of the unit that is about to be started.
+    23 SetProperty { property: Property<'a> } => "ask for {property} of the unit";
+    /// SetUnitProperties, until the next boot.
+    26 ChangeUnit { property: Property<'a> } => "ask for {property} of the running unit";
+    /// AttachProcessesToUnit: whom the caller may not move, and so not have born there, its systemd has moved by the host's.
+    27 EnterUnit { unit: Text<'a>, below: Option<Text<'a>> }
+        => "have the user's systemd put init into the unit {unit}{}, unless it was born there", Below(below);
 }
 
 ops! {

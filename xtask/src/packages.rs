@@ -34,6 +34,8 @@ pub(crate) const UML: &[Package] = &[
 pub(crate) const SYSTEMD: &[Package] = &[
     package("systemd", "/lib/systemd/systemd", "PID 1 of the uml-systemd lane"),
     package("dbus", "dbus-daemon", "the bus of the uml-systemd lane"),
+    package("dbus-user-session", "/usr/lib/systemd/user/dbus.socket", "a user's bus in the uml-systemd lane"),
+    package("libpam-systemd", "/usr/share/pam-configs/systemd", "a user's systemd in the uml-systemd lane"),
 ];
 
 /// For the integration tests.

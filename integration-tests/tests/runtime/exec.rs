@@ -30,7 +30,7 @@ integration_tests::tests! {
     is_in_the_cgroup_of_the_container,
     a_cgroup_below_can_be_asked_for,
     refuses_a_cgroup_outside_of_it,
-    refuses_a_cgroup_that_is_another_by_now [Need::Planc],
+    refuses_a_cgroup_that_is_another_by_now [Need::Planc, Need::Cgroupfs],
     goes_where_init_went [Need::Lane(Lane::Uml)],
     leads_a_session,
     the_user_is_by_number_only,

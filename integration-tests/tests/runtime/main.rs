@@ -33,6 +33,8 @@ mod rootless_cgroups;
 mod run;
 mod scheduling;
 mod state;
+mod systemd;
+mod systemd_bus;
 mod teardown;
 mod terminal;
 mod users;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         state::TESTS,
         ps::TESTS,
         resources::TESTS,
+        systemd::TESTS,
+        systemd_bus::TESTS,
         pause::TESTS,
         events::TESTS,
         oom::TESTS,

@@ -20,7 +20,7 @@ integration_tests::tests! {
     delete_refuses_a_paused_one,
     kill_ends_a_paused_one,
     delete_force_ends_a_paused_one,
-    resume_tells_of_a_frozen_parent [Need::Planc],
+    resume_tells_of_a_frozen_parent [Need::Planc, Need::Cgroupfs],
 }
 
 fn stops_and_goes_on(scene: &Scene) {

@@ -35,8 +35,8 @@ integration_tests::tests! {
     weight_without_a_scheduler_that_has_one [controller!("io"), Need::Planc],
     unified [controller!("memory")],
     unified_overrides [controller!("memory")],
-    controllers_are_handed_down [controller!("memory")],
-    processes_above_keep_a_controller_back [controller!("memory"), Need::Planc],
+    controllers_are_handed_down [controller!("memory"), Need::Cgroupfs],
+    processes_above_keep_a_controller_back [controller!("memory"), Need::Planc, Need::Cgroupfs],
     a_missing_controller_is_named [Need::Lane(Lane::Native)],
     what_only_v1_has_is_ignored [Need::Planc],
     a_value_that_the_kernel_does_not_take [controller!("memory")],
@@ -45,7 +45,8 @@ integration_tests::tests! {
     cpu_time_is_limited [controller!("cpu")],
     a_container_of_512_kib [controller!("memory"), Need::Planc],
     update_reads_standard_input [controller!("memory")],
-    update_changes_only_what_is_given [controller!("memory")],
+    // systemd writes all of a unit's files again.
+    update_changes_only_what_is_given [controller!("memory"), Need::Cgroupfs],
     // runc forgets the limit where only swap is given, and refuses that for want of one: only what is given changes.
     update_is_remembered [controller!("memory"), Need::Planc],
     update_is_all_or_nothing [controller!("memory"), Need::Planc],

@@ -32,7 +32,6 @@ integration_tests::tests! {
     kill_reaches_what_init_left [Need::Planc],
     kill_reaches_all_that_share_a_pid_namespace [Need::Planc],
     delete_ends_what_init_left [Need::Planc],
-    systemd_cgroup_is_nothing_to_most_commands [Need::Planc],
 }
 
 /// state.json of a container.
@@ -409,23 +408,4 @@ fn kill_reaches_all_that_share_a_pid_namespace(scene: &Scene) {
 
 fn delete_ends_what_init_left(scene: &Scene) {
     each_kind(scene, |container, _| container.delete());
-}
-
-/// Engines pass it to every command. It means something only where a cgroup is made.
-fn systemd_cgroup_is_nothing_to_most_commands(scene: &Scene) {
-    let bundle = scene.bundle();
-    let container = scene.container(&bundle);
-    let rt = |args: &[&str]| scene.rt(&[&["--systemd-cgroup"], args].concat());
-    for command in ["create", "run", "explain"] {
-        let done = rt(&[command, "--bundle", bundle.arg(), &container.id]);
-        done.fails().says("--systemd-cgroup is not supported by this version");
-        container.assert_gone();
-    }
-    container.create();
-    for args in [&["state"][..], &["start"], &["delete", "--force"]] {
-        rt(&[args, &[container.id.as_str()]].concat()).ok();
-    }
-    for args in [&["list"][..], &["features"], &["--version"]] {
-        assert_eq!(rt(args).ok().stderr, "");
-    }
 }

@@ -1,10 +1,10 @@
 //! What create, run and explain have in common: the flags that say how a container is made.
 
-use runtime_core::{Bundle, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
+use runtime_core::{Bundle, CgroupDriver, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
 
 use crate::args::{Flag, Given};
 use crate::descriptors::Passed;
-use crate::failure::{Failure, unsupported};
+use crate::failure::Failure;
 use crate::globals::{Context, absolute};
 
 /// The bundle's directory.
@@ -22,15 +22,13 @@ pub(super) const NO_NEW_KEYRING: Flag = Flag::switch("no-new-keyring", "keep the
 
 /// What the flags ask for; what this version cannot do is an error.
 pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions, Error> {
-    if context.systemd_cgroup {
-        return Err(unsupported("--systemd-cgroup"));
-    }
     Ok(CreateOptions {
         pid_file: given.path(&PID_FILE).map(|path| absolute(&path)).transpose()?,
         pidfd_socket: given.path(&PIDFD_SOCKET).map(|path| absolute(&path)).transpose()?,
         console_socket: given.path(&CONSOLE_SOCKET).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
         rootless: context.rootless,
+        cgroup_driver: if context.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs },
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
         ..CreateOptions::default()
     })

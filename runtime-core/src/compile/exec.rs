@@ -6,7 +6,7 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::plan::Draft;
 use super::text::{path_text, text};
-use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request};
+use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
 use super::{capabilities, cgroup, lsm, namespaces, process, procfs, program, rlimits, scheduling, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
@@ -55,6 +55,8 @@ pub struct Joining<'a> {
     pub init: u32,
     /// The container's cgroup, where it has one.
     pub cgroup: Option<&'a Path>,
+    /// The unit that its cgroup is of, where systemd made it.
+    pub unit: Option<&'a str>,
     /// What the caller asks for.
     pub options: &'a ExecOptions,
 }
@@ -99,6 +101,7 @@ impl LaunchPlan {
 
         // Join.
         process::harden(plan);
+        enter_unit(joining, facts, plan)?;
         scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
         let proc = labels.are_asked_for().then(|| procfs::open_joined(request, labels.origin(), plan)).transpose()?;
@@ -140,9 +143,24 @@ fn like_init(process: &Process, spec: &Spec) -> Process {
     process
 }
 
+/// In the unit of a user's systemd the process may not be born there; then it is moved before it has children.
+fn enter_unit(joining: &Joining<'_>, facts: &Facts, plan: &mut Draft) -> Result<(), Invalid> {
+    if let Some(unit) = joining.unit.filter(|_| facts.is_rootless(Rootless::Auto)) {
+        let unit = text("", unit)?;
+        let below = below(joining).map(|below| text("", below)).transpose()?;
+        plan.host("", HostOp::EnterUnit { unit: Text(&unit), below: below.as_deref().map(Text) });
+    }
+    Ok(())
+}
+
+/// The cgroup below the container's that is asked for.
+fn below<'a>(joining: &Joining<'a>) -> Option<&'a str> {
+    joining.options.cgroup.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty())
+}
+
 /// The process is born in the container's cgroup, or below it.
 fn open_cgroup(joining: &Joining<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    let below = joining.options.cgroup.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
+    let below = below(joining);
     let Some(path) = joining.cgroup else {
         return match below {
             None => Ok(()),

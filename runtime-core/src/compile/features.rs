@@ -7,6 +7,7 @@ use oci_spec::runtime::{
     NetDevices, Seccomp, Selinux,
 };
 
+use super::cgroup::properties;
 use super::{capabilities, mount_options, scheduling};
 use crate::spec;
 use crate::wire::{HookKind, Ns};
@@ -26,13 +27,13 @@ pub fn features() -> Features {
         .set_mount_options(Some(mount_options::known()))
         .set_linux(Some(linux()))
         .set_annotations(Some(BTreeMap::new().into_iter().collect()))
-        .set_potentially_unsafe_config_annotations(Some(Vec::new()));
+        .set_potentially_unsafe_config_annotations(Some(vec![properties::ANNOTATION.to_owned()]));
     features
 }
 
 fn linux() -> LinuxFeature {
     let mut cgroup = Cgroup::default();
-    cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(false)).set_systemd_user(Some(false));
+    cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(true)).set_systemd_user(Some(true));
     cgroup.set_rdma(Some(true));
     let mut seccomp = Seccomp::default();
     seccomp.set_enabled(Some(false));

@@ -79,6 +79,17 @@ pub enum Keyring {
     Keep,
 }
 
+/// Who makes the container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// The runtime itself, in the cgroup file system; `cgroupsPath` is a path.
+    #[default]
+    Cgroupfs,
+    /// systemd, asked over D-Bus for a transient unit; `cgroupsPath` is `slice:prefix:name`. An unprivileged caller asks
+    /// the systemd of its own user.
+    Systemd,
+}
+
 /// Which acts of the plan are performed in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acts {
@@ -136,6 +147,8 @@ pub struct CreateOptions {
     pub timing: Timing,
     /// Whether the caller is taken for one who may not do what root may.
     pub rootless: Rootless,
+    /// Who makes the cgroup.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// One launch: what is compiled into a plan beside config.json and the host's facts.
@@ -163,8 +176,8 @@ struct Request<'a> {
     spaces: Namespaces,
     ids: IdMaps,
     host_cgroups: &'a CgroupFacts,
-    /// The container's cgroup, from the root of the hierarchy.
-    cgroup: Option<CString>,
+    /// How the container gets its cgroup; of a process that joins one, not at all.
+    cgroup: cgroup::Way,
     state_dir: CString,
     rootfs: CString,
     propagation: Option<Propagation>,
@@ -208,7 +221,7 @@ impl<'a> Request<'a> {
             spaces,
             ids,
             host_cgroups,
-            cgroup: None,
+            cgroup: cgroup::Way::Directory(None),
             state_dir,
             rootfs,
             propagation,
@@ -278,14 +291,14 @@ impl<'a> Chapters<'a> {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
         self.net_devices.find(plan);
-        cgroup::make(request, &self.resources, plan)?;
-        cgroup::give(request, &self.mounts, plan);
+        cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
+        cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan);
         self.net_devices.move_in(plan);
@@ -323,7 +336,7 @@ impl<'a> Chapters<'a> {
         process::gain_no_privileges(request, plan);
         self.program.find(self.user.uid(), plan);
         self.terminal.hand_over(plan);
-        process::record(listener, &self.resources, &self.told, plan);
+        process::record(listener, &self.resources, &self.told, plan)?;
 
         // Act two, run.
         process::await_start(listener, plan);
@@ -346,7 +359,7 @@ impl LaunchPlan {
 
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
-        request.cgroup = cgroup::path(request.linux, facts, request.host_cgroups, launch)?;
+        request.cgroup = cgroup::way(spec, request.linux, facts, request.host_cgroups, launch)?;
         let request = &request;
         let chapters = Chapters::read(request, plan)?;
         chapters.write(request, plan)?;

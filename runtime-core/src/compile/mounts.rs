@@ -223,7 +223,7 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
     let options = &asked.options;
     let of_the_kernel = OF_THE_KERNEL.contains(&fstype);
     let mut attributes = options.new_attributes();
-    if fstype == "cgroup2" && request.cgroup.is_none() && attributes.set & RDONLY == 0 {
+    if fstype == "cgroup2" && !request.cgroup.is_made() && attributes.set & RDONLY == 0 {
         // CVE-2023-25809: what it shows is the caller's.
         plan.warn(format!("the container has no cgroup of its own, so it may not write to any ({})", asked.origin));
         attributes.set |= RDONLY;

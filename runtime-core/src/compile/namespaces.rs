@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
+use super::cgroup::Way;
 use super::mounts::{self, Mounts};
 use super::plan::Draft;
 use super::text::{below, listed, path_text, text};
@@ -235,11 +236,12 @@ pub(super) fn open(request: &Request<'_>, plan: &mut Draft) {
     }
 }
 
-/// Init is born, in its cgroup where it has one.
+/// Init is born, in its cgroup where the host made one.
 pub(super) fn spawn(request: &Request<'_>, plan: &mut Draft) {
     let spaces = request.spaces.at_birth();
     let origin = if spaces.is_empty() { "" } else { request.spaces.origin(Ns::Pid) };
-    plan.host(origin, HostOp::SpawnInit { spaces, into_cgroup: request.cgroup.is_some() });
+    let into_cgroup = matches!(request.cgroup, Way::Directory(Some(_)));
+    plan.host(origin, HostOp::SpawnInit { spaces, into_cgroup });
 }
 
 /// The host opens what a pidfd does not lead to: until it executes the program, init is not yet in its time namespace

@@ -235,15 +235,16 @@ impl Told {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(listener: Option<Slot>, resources: &Limits, told: &Told, plan: &mut Draft) {
+pub(super) fn record(listener: Option<Slot>, resources: &Limits, told: &Told, plan: &mut Draft) -> Result<(), Invalid> {
     if let Some(listener) = listener {
         plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
     }
     plan.init("", InitOp::OutliveRuntime {});
-    resources.set_late(plan);
+    resources.set_late(plan)?;
     told.send_pidfd(plan);
     plan.host("", HostOp::RecordState {});
     told.write_pid_file(plan);
+    Ok(())
 }
 
 /// Init waits for start, where there will be one.

@@ -4,6 +4,7 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};
 
 use super::Invalid;
+use super::cgroup::properties::{self, Asked};
 use super::cgroup::settings::{self, Setting};
 use super::device_filter;
 use crate::facts::CgroupFacts;
@@ -20,6 +21,12 @@ pub(crate) struct Update {
     pub(crate) settings: Vec<Setting>,
     /// Its device filter, where another one is given.
     pub(crate) devices: Option<Filters>,
+    /// Those of its values that systemd does not write exactly, where it made the cgroup.
+    pub(crate) rounded: Vec<Setting>,
+    /// What the unit is told, where systemd made the cgroup.
+    pub(crate) properties: Vec<Asked>,
+    /// What the unit was told of the same before.
+    pub(crate) properties_before: Vec<Asked>,
     /// What is ignored.
     pub(crate) warnings: Vec<String>,
     /// The new memory limit, in bytes, where it must not be below what is in use.
@@ -45,6 +52,7 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let new = read(&resources)?;
     let mut warnings = Vec::new();
     let mut settings = settings::compile(&new, host, &mut warnings)?;
+    let rounded = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
     // What somebody else changed meanwhile is set again only where it is asked for.
     settings.retain(|setting| is_given(&given, &setting.origin) || !before.contains(setting));
     // A warning ends with its place; those of the container's own config.json were given when it was made.
@@ -58,7 +66,8 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     };
     let memory = new.memory().filter(|memory| memory.check_before_update() == Some(true));
     let check_memory = memory.and_then(|memory| memory.limit()).filter(|limit| *limit > 0);
-    Ok(Update { resources, settings, devices, warnings, check_memory })
+    let (properties, properties_before) = properties::changes(&read(old)?, &new, |origin| is_given(&given, origin));
+    Ok(Update { resources, settings, rounded, properties, properties_before, devices, warnings, check_memory })
 }
 
 fn read(resources: &Value) -> Result<LinuxResources, Invalid> {

@@ -26,8 +26,10 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 34] = [
+const AT_MOST_ONCE: [&str; 36] = [
     "OpenCgroup",
+    "StartUnit",
+    "EnterUnit",
     "CloseSlots",
     "CreateCgroup",
     "FilterDevices",
@@ -70,10 +72,19 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CreateCgroup", &["SetCgroup", "FilterDevices", "OwnCgroup", "SpawnInit"]),
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
-    ("FilterDevices", &["SpawnInit"]),
+    ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     // What the container may write to is complete by then, and it is its own before anything of the container's runs.
     ("FilterDevices", &["OwnCgroup"]),
-    ("OwnCgroup", &["SpawnInit"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
+    // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
+    ("SetProperty", &["StartUnit"]),
+    ("CloseOthers", &["StartUnit", "EnterUnit"]),
+    (
+        "StartUnit",
+        &["SetCgroup", "FilterDevices", "OwnCgroup", "ChangeUnit", "Join", "Unshare", "BecomeRoot", "Refork"],
+    ),
+    ("ChangeUnit", &["RecordState", "AwaitStart", "Execute"]),
+    ("EnterUnit", &["JoinAll", "Refork"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -183,6 +194,7 @@ impl LaunchPlan {
         order(&steps)?;
         ends(&steps, kind)?;
         slots(&steps)?;
+        cgroups(&steps)?;
         trees(&steps)?;
         hooks(&steps)?;
         rights(&steps)
@@ -328,6 +340,18 @@ fn slots(steps: &[Step<'_>]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// There is one way to a cgroup; where the host made it, it keeps what it is to keep before init is born in it.
+fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
+    let at = |name: &str| steps.iter().position(|step| step.name() == name);
+    match (at("CreateCgroup"), at("StartUnit"), at("FilterDevices"), at("SpawnInit")) {
+        (Some(_), Some(_), ..) => Err("a cgroup is made in two ways".to_owned()),
+        (Some(_), None, Some(filter), Some(spawn)) if filter > spawn => {
+            Err("init is born before its filter".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where there is a stage, everything of the host's comes from it, once and as it was staged.
@@ -484,7 +508,8 @@ mod tests {
         let options = ExecOptions { pid_file: options.pid_file.clone(), ..ExecOptions::default() };
         let process = spec.process().as_ref().unwrap();
         let cgroup = Some(Path::new("/sys/fs/cgroup/x"));
-        let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, options: &options };
+        let unit = has_user.then_some("runc-x.scope");
+        let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, unit, options: &options };
         [create, LaunchPlan::exec(&spec, &facts, &joining).unwrap()]
     }
 

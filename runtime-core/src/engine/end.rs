@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::stage;
+use super::unit::{self, Contact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, Mark, marked, remove_parents};
@@ -53,7 +54,7 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
         try_wait(&ended);
     }
     stage("init-ended");
-    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, deadline))
+    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, Contact::None, deadline))
 }
 
 /// Kills what is in the container's own cgroup together with init, so that nothing goes on making more while init ends.
@@ -66,7 +67,16 @@ fn kill_beside(record: &Record, mark: &Mark) -> Result<()> {
 }
 
 /// Ends what is in the container's cgroup, and removes that where it is the container's own.
-pub(crate) fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool, deadline: Instant) -> Result<()> {
+pub(super) fn end_cgroup(
+    record: &CgroupRecord,
+    mark: &Mark,
+    own_pids: bool,
+    contact: Contact,
+    deadline: Instant,
+) -> Result<()> {
+    if let Some(unit) = &record.unit {
+        return unit::end(record, unit, mark, contact, deadline);
+    }
     let found = record.open_marked(mark).map_err(|errno| failed("look at the cgroup", errno))?;
     match found {
         Some(cgroup) if record.own => destroyed(&cgroup, &record.path, mark, deadline),
@@ -99,7 +109,7 @@ pub(crate) fn end_cgroup(record: &CgroupRecord, mark: &Mark, own_pids: bool, dea
     }
 }
 
-fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Instant) -> Result<()> {
+pub(super) fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Instant) -> Result<()> {
     cgroup.destroy(path, deadline).map_err(|errno| in_the_way(cgroup, path, errno))?;
     remove_parents(path, mark);
     stage("cgroup-removed");

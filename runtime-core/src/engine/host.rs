@@ -40,6 +40,11 @@ impl Walk<'_> {
                 return self.create_cgroup(step, Path::new(os(root)), path, controllers);
             }
             HostOp::SetCgroup { file, value, missing } => return self.set_cgroup(step, file, value, missing),
+            // Of the unit that is started next, with all that were asked for.
+            HostOp::SetProperty { .. } => Ok(()),
+            HostOp::StartUnit { .. } => return self.start_unit(step, op),
+            HostOp::ChangeUnit { property } => return self.change_unit(step, property),
+            HostOp::EnterUnit { below, .. } => return self.enter_unit(step, below),
             HostOp::FilterDevices { program } => self.filter_devices(program),
             HostOp::OwnCgroup { uid } => self.own_cgroup(uid),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
@@ -120,7 +125,7 @@ impl Walk<'_> {
             }
         }
         let own = before.is_none();
-        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None });
+        self.record.cgroup = Some(CgroupRecord { path: full.clone(), own, inode: None, unit: None });
         self.state().map_err(refused)?.save(&self.record)?;
         let mark = self.state().map_err(refused)?.mark().clone();
         let cgroup = match before {

@@ -14,6 +14,7 @@ pub(crate) mod start;
 #[cfg(test)]
 mod tests;
 mod turn;
+pub(crate) mod unit;
 mod walk;
 
 pub(crate) use program::Program;

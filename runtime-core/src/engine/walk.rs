@@ -16,6 +16,7 @@ use super::net_devices;
 use super::program::Program;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
+use super::unit::Contact;
 use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
@@ -69,6 +70,10 @@ pub(super) struct Walk<'a> {
     /// The init of the container that a process joins.
     pub(super) joined: Option<&'a Process>,
     pub(super) cgroup: Option<Cgroup>,
+    /// The connection to the systemd that made it.
+    pub(super) contact: Contact,
+    /// Whether a process that joins could not be born in it.
+    pub(super) outside: bool,
     /// How many processes the kernel had killed in it for want of memory.
     pub(super) kills: u64,
     /// Whether a process that joins may be born elsewhere in the container's cgroup.
@@ -123,6 +128,8 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         joined,
         may_evade: false,
         cgroup: None,
+        contact: Contact::None,
+        outside: false,
         kills: 0,
         slots: Vec::new(),
         page,
@@ -252,12 +259,21 @@ impl Walk<'_> {
         let (pid, pidfd) = match spawn(self.cgroup.as_ref()) {
             // Processes and controlled children exclude each other (cgroups(7)): where the container's init went, there
             // is room.
+            Err(Errno::EACCES) if self.joined.is_some() && self.is_of_unit() => {
+                self.outside = true;
+                spawn(None)?
+            }
             Err(Errno::EBUSY) if self.may_evade => spawn(self.cgroup_of_init()?.as_ref())?,
             spawned => spawned?,
         };
         self.slots.clear();
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
         Ok(())
+    }
+
+    /// Whether systemd made the container's cgroup.
+    fn is_of_unit(&self) -> bool {
+        self.record.cgroup.as_ref().is_some_and(|cgroup| cgroup.unit.is_some())
     }
 
     /// Where in the container's cgroup its init is.
@@ -310,8 +326,10 @@ impl Walk<'_> {
             let _ = std::fs::remove_file(path);
         }
         let Some(state) = self.state else { return error };
+        let contact = std::mem::take(&mut self.contact);
         let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
-        let removed = cgroup.map_or(Ok(()), |cgroup| end_cgroup(cgroup, state.mark(), own_pids, deadline));
+        let end = |cgroup| end_cgroup(cgroup, state.mark(), own_pids, contact, deadline);
+        let removed = cgroup.map_or(Ok(()), end);
         match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
             Ok(()) => error,
             Err(left) => error.and_left(&left.to_string()),

@@ -10,3 +10,4 @@ pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod socket;
 pub(crate) mod state;
+pub(crate) mod systemd;

@@ -53,6 +53,21 @@ pub(crate) struct CgroupRecord {
     pub(crate) own: bool,
     /// Its inode, once it is known: another cgroup of the same name is not the container's.
     pub(crate) inode: Option<u64>,
+    /// The unit that it is of, where systemd makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<UnitRecord>,
+}
+
+/// A unit of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UnitRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// The addresses of the bus at which it was started: whoever ends it may have another environment.
+    pub(crate) bus: String,
+    /// What it says of itself: by this it is known again where its creator was killed before it could note the inode.
+    pub(crate) description: String,
 }
 
 impl CgroupRecord {

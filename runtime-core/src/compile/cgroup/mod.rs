@@ -2,11 +2,14 @@
 //! filter.
 
 pub(crate) mod cpu;
+mod gvariant;
 mod io;
 mod memory;
 mod others;
 mod owner;
+pub(crate) mod properties;
 pub(crate) mod settings;
+mod systemd;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +17,15 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
+use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources, Spec};
 
-pub(super) use self::owner::give;
+use self::properties::Asked;
 use self::settings::Setting;
+pub(super) use self::systemd::Unit;
+use super::mounts::Mounts;
 use super::plan::Draft;
 use super::text::{path_text, text, utf8};
-use super::{Invalid, Launch, Request, Rootless, device_filter};
+use super::{CgroupDriver, Invalid, Launch, Request, Rootless, device_filter};
 use crate::facts::{CgroupFacts, Facts};
 use crate::wire::{HostOp, Text};
 
@@ -53,12 +58,7 @@ impl Facts {
 }
 
 /// The container's cgroup, from the root of the hierarchy; `None` where the caller may make none and none is needed.
-pub(super) fn path(
-    linux: &Linux,
-    facts: &Facts,
-    host: &CgroupFacts,
-    launch: &Launch<'_>,
-) -> Result<Option<CString>, Invalid> {
+fn path(linux: &Linux, facts: &Facts, host: &CgroupFacts, launch: &Launch<'_>) -> Result<Option<CString>, Invalid> {
     let asked = asked(linux).map(|path| utf8(PATH, path)).transpose()?;
     let (origin, asked) = asked.map_or(("", launch.id.as_str()), |asked| (PATH, asked));
     let is_absolute = asked.starts_with('/');
@@ -158,42 +158,106 @@ fn short(name: &str) -> &str {
     name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
 }
 
+/// How the container gets its cgroup.
+pub(super) enum Way {
+    /// The host makes the directory, and init is born in it. `None`: the caller may make none and none is needed.
+    Directory(Option<CString>),
+    /// systemd makes it, and puts init into it.
+    Unit(Unit),
+}
+
+impl Way {
+    /// Whether the container gets a cgroup at all.
+    pub(super) fn is_made(&self) -> bool {
+        !matches!(self, Self::Directory(None))
+    }
+}
+
+/// Which way it is, of this launch.
+pub(super) fn way(
+    spec: &Spec,
+    linux: &Linux,
+    facts: &Facts,
+    host: &CgroupFacts,
+    launch: &Launch<'_>,
+) -> Result<Way, Invalid> {
+    Ok(match launch.options.cgroup_driver {
+        CgroupDriver::Cgroupfs => Way::Directory(path(linux, facts, host, launch)?),
+        CgroupDriver::Systemd => Way::Unit(Unit::read(spec, linux, facts, launch)?),
+    })
+}
+
 /// What is limited by the container's cgroup.
 #[derive(Debug, Default)]
-pub(super) struct Limits(Vec<Setting>);
+pub(super) struct Limits {
+    settings: Vec<Setting>,
+    /// What a unit is told once it runs.
+    late: Vec<Asked>,
+}
 
 impl Limits {
     /// What `linux.resources` asks for; nothing where the container has no cgroup, and so nothing was asked.
     pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
-        let (Some(resources), Some(_)) = (request.linux.resources(), &request.cgroup) else {
-            return Ok(Self::default());
+        let late = match &request.cgroup {
+            Way::Directory(None) => return Ok(Self::default()),
+            Way::Directory(Some(_)) => Vec::new(),
+            Way::Unit(unit) => unit.late().cloned().collect(),
         };
+        let Some(resources) = request.linux.resources() else { return Ok(Self { late, ..Self::default() }) };
         let mut warnings = Vec::new();
         let settings = settings::compile(resources, request.host_cgroups, &mut warnings)?;
         warnings.into_iter().for_each(|warning| plan.warn(warning));
-        Ok(Self(settings))
+        Ok(Self { settings, late })
     }
 
     /// What holds from before init is born.
     fn set(&self, plan: &mut Draft) {
-        self.0.iter().filter(|setting| !setting.is_late()).for_each(|setting| setting.perform(plan));
+        self.settings.iter().filter(|setting| !setting.is_late()).for_each(|setting| setting.perform(plan));
     }
 
     /// What holds once nothing more is born before the program.
-    pub(super) fn set_late(&self, plan: &mut Draft) {
-        self.0.iter().filter(|setting| setting.is_late()).for_each(|setting| setting.perform(plan));
+    pub(super) fn set_late(&self, plan: &mut Draft) -> Result<(), Invalid> {
+        properties::each(&self.late, |asked, property| plan.host(&asked.origin, HostOp::ChangeUnit { property }))?;
+        if !self.late.is_empty() {
+            self.settings.iter().filter(|setting| setting.is_rounded()).for_each(|setting| setting.perform(plan));
+        }
+        self.settings.iter().filter(|setting| setting.is_late()).for_each(|setting| setting.perform(plan));
+        Ok(())
     }
 }
 
-/// The host makes the cgroup, limits it, and attaches the device filter.
-pub(super) fn make(request: &Request<'_>, limits: &Limits, plan: &mut Draft) -> Result<(), Invalid> {
-    let Some(path) = &request.cgroup else { return filter_devices(request, plan) };
+/// The host makes the cgroup, where init is to be born in it, and furnishes it.
+pub(super) fn make(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
+    let path = match &request.cgroup {
+        Way::Directory(Some(path)) => path,
+        Way::Directory(None) => return filter_devices(request, plan),
+        Way::Unit(_) => return Ok(()),
+    };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
     let controllers = text("", request.host_cgroups.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
     plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path), controllers: Text(&controllers) });
+    furnish(request, limits, mounts, plan)
+}
+
+/// The host has systemd make it, where init is put into it.
+pub(super) fn start_unit(
+    request: &Request<'_>,
+    limits: &Limits,
+    mounts: &Mounts,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
+    let Way::Unit(unit) = &request.cgroup else { return Ok(()) };
+    unit.start(request, plan)?;
+    furnish(request, limits, mounts, plan)
+}
+
+/// It is limited, gets its device filter, and its owner.
+fn furnish(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
     limits.set(plan);
-    filter_devices(request, plan)
+    filter_devices(request, plan)?;
+    owner::give(request, mounts, plan);
+    Ok(())
 }
 
 /// Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway, so that what every engine

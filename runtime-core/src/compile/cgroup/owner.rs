@@ -9,11 +9,11 @@ use crate::wire::{HostOp, Ns};
 /// namespace of its own, and a cgroup filesystem at /sys/fs/cgroup that is not read-only.
 ///
 /// Who may not give it keeps it. To its maker it belongs already, and a uid that config.json does not map is unknown.
-pub(in crate::compile) fn give(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
+pub(super) fn give(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
     /// Linux capabilities(7).
     const CAP_CHOWN: u8 = 0;
     let facts = request.facts;
-    if request.cgroup.is_none() || !request.spaces.is_new(Ns::Cgroup) || !facts.has(CAP_CHOWN) {
+    if !request.cgroup.is_made() || !request.spaces.is_new(Ns::Cgroup) || !facts.has(CAP_CHOWN) {
         return;
     }
     let Some(mount) = mounts.writable_cgroup() else { return };

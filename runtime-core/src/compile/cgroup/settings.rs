@@ -48,6 +48,11 @@ impl Setting {
         plan.host(&self.origin, op);
     }
 
+    /// Whether systemd, which writes all of a unit's files when one of its properties changes, writes another value.
+    pub(crate) fn is_rounded(&self) -> bool {
+        self.file.as_c_str() == c"cpu.max"
+    }
+
     /// Whether it is to wait until all of the container's processes are born: a limit of one process would otherwise keep
     /// init from being born into the cgroup, and from being born again.
     pub(super) fn is_late(&self) -> bool {

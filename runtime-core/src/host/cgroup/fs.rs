@@ -91,6 +91,11 @@ impl Cgroup {
         Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
     }
 
+    /// Moves a process here.
+    pub(crate) fn take_in(&self, pid: u32) -> nix::Result<()> {
+        self.write("cgroup.procs", pid.to_string().as_bytes())
+    }
+
     /// Waits for a line of cgroup.events; ETIMEDOUT at the deadline.
     pub(super) fn wait_for(&self, line: &str, limit: Duration) -> nix::Result<()> {
         let deadline = Instant::now() + limit;

@@ -45,6 +45,8 @@ impl Cgroup {
         loop {
             self.kill_until_empty(deadline)?;
             match remove_below(self.dir(), deadline).and_then(|()| self.remove(path)) {
+                // systemd removes one of its own as soon as it is empty.
+                Err(Errno::ENOENT | Errno::ENODEV) if self.is_gone(path) => return Ok(()),
                 // Somebody has entered it since, or has made or removed a cgroup in it.
                 Err(Errno::EBUSY | Errno::ENOTEMPTY | Errno::ENOENT | Errno::ENODEV) if Instant::now() < deadline => {
                     sleep(pause);
@@ -52,6 +54,14 @@ impl Cgroup {
                 }
                 done => return done,
             }
+        }
+    }
+
+    /// Whether it is no longer what is at `path`.
+    fn is_gone(&self, path: &Path) -> bool {
+        match Self::open(path) {
+            Ok(other) => matches!((other.inode(), self.inode()), (Ok(other), Ok(own)) if other != own),
+            Err(errno) => errno == Errno::ENOENT,
         }
     }
 
