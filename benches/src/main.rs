@@ -1,12 +1,22 @@
 //! Compares planc with runc, crun and the floor, command by command, interleaved in one run: `run` of the default bundle
 //! with /bin/true; `exec` of /bin/true, `state`, `ps` and `list` where containers run already.
 //!
+//! With the argument `seccomp`: how long a seccomp profile takes to compile, beside libseccomp; in any lane.
+//!
 //! `PLANC` is planc's binary (default: beside this one), `FLOOR` the source of the floor (default:
 //! ../shared/perf/floor.c), `ROUNDS` how many rounds of each race are counted (default 60). Only in lane native.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be made ends the program")]
 
+#[path = "../../runtime-core/tests/seccomp/engine_like.rs"]
+mod engine_like;
+#[path = "../../runtime-core/tests/seccomp/libseccomp.rs"]
+mod libseccomp;
 mod report;
 mod runtime;
+mod seccomp;
+#[path = "../../runtime-core/src/compile/seccomp/table.rs"]
+#[allow(dead_code, reason = "the compiler's")]
+mod table;
 
 use std::env;
 use std::fs;
@@ -61,6 +71,11 @@ impl Contender {
 }
 
 fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some("seccomp") {
+        let failed = seccomp::race().err();
+        failed.iter().for_each(|why| say(&format!("error: {why}")));
+        return if failed.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     if Lane::current() != Lane::Native {
         say("NOT RUN: benches: a figure of another kernel is none: lane native only (cargo xtask lane native)");
         return ExitCode::SUCCESS;

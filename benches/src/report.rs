@@ -44,7 +44,7 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// The time that `percent` of all do not exceed; `None` of none.
-fn quantile(times: &[Duration], percent: usize) -> Option<Duration> {
+pub(crate) fn quantile(times: &[Duration], percent: usize) -> Option<Duration> {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied()

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use runtime_core::compile::seccomp::{Machine, program};
 use runtime_core::wire::{Op, Steps};
 use runtime_core::{
     Acts, CgroupDriver, CgroupFacts, CreateOptions, ExecOptions, Facts, Id, Joining, Launch, LaunchPlan, spec,
@@ -46,6 +47,23 @@ pub fn config(bytes: &[u8]) -> usize {
             assert!(plan.steps().all(|step| step.origin.is_empty() || step.origin.starts_with('/')));
         })
         .count()
+}
+
+/// Compiles bytes as a seccomp profile, for both machines; what is compiled is a program. The number of instructions.
+pub fn seccomp(bytes: &[u8]) -> usize {
+    let Ok(profile) = serde_json::from_slice(bytes) else { return 0 };
+    let programs = [Machine::X86_64, Machine::Aarch64].map(|machine| program(&profile, machine));
+    programs
+        .into_iter()
+        .flatten()
+        .map(|program| {
+            let count = program.len() / 8;
+            assert!((1..=4096).contains(&count) && program.len() % 8 == 0);
+            // BPF_RET | BPF_K
+            assert_eq!(program[(count - 1) * 8..][..2], 6u16.to_ne_bytes());
+            count
+        })
+        .sum()
 }
 
 fn facts(euid: u32, initial_user_namespace: bool) -> Facts {

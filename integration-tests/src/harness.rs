@@ -230,6 +230,11 @@ fn play(test: &Test, runtime: &Runtime) -> Result<(), Failure> {
     outcome
 }
 
+/// How often a test of many containers goes round: `CYCLES` of the environment, or what its lane has time for.
+pub fn cycles(usual: usize) -> usize {
+    std::env::var("CYCLES").map_or(usual, |cycles| cycles.parse().expect("CYCLES is a number"))
+}
+
 /// Prints a line among the verdicts: a figure that a test found.
 pub fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");

@@ -13,7 +13,7 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     write(text).map_err(failed)
 }
 
-/// As [`print`], for who looks at the error: the reader may be gone (EPIPE).
+/// As [`print()`], for who looks at the error: the reader may be gone (EPIPE).
 pub(crate) fn write(text: &str) -> io::Result<()> {
     // std's own Stdout takes EBADF for success; a file on the same descriptor does not.
     File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(text.as_bytes())

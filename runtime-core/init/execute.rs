@@ -148,7 +148,9 @@ pub(crate) fn execute(
 ) -> Result<(), Errno> {
     let (first, second) = lay_out(args, env, home)?;
     let program = init.program.or(args.iter().next().map(|first| first.0)).ok_or(Errno::NOENT)?;
-    sys::close_range(init.base + 1, u32::MAX, 0)?;
+    if !init.filtered {
+        sys::close_range(init.base + 1, u32::MAX, 0)?;
+    }
     Err(sys::execve(program, first, second))
 }
 

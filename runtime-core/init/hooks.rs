@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use crate::sys::{self, Errno, Fd, Watched};
 use crate::wire::page::NOTE;
 use crate::wire::{Hook, HookKind};
-use crate::{Init, execute};
+use crate::{Init, execute, seccomp};
 
 const SIGKILL: usize = 9;
 const UMASK: u32 = 0o022;
@@ -15,18 +15,21 @@ const NANOSECONDS: u64 = 1_000_000_000;
 const END_LIMIT: u64 = 3 * NANOSECONDS;
 
 /// Runs a hook to its end. Where it fails init ends too, and with its cgroup whatever the hook has left.
-pub(crate) fn run(init: &Init, hook: &Hook<'_>) -> Result<(), Errno> {
+pub(crate) fn run(init: &mut Init, hook: &Hook<'_>) -> Result<(), Errno> {
     let stdin = input(init, hook.kind)?;
     let ((stdout, out), (stderr, err)) = (sys::pipe()?, sys::pipe()?);
     sys::set_nonblocking(stdout)?;
     sys::set_nonblocking(stderr)?;
     let Some((pid, pidfd)) = sys::fork_with_pidfd()? else {
-        let Err(errno) = become_hook(hook, [stdin, out, err]);
+        let Err(errno) = become_hook(init, hook, [stdin, out, err]);
         // Init finds it there: the page is shared.
         init.recorder.errno.store(errno.0 as u32, Ordering::Release);
         sys::exit(1);
     };
     [stdin, out, err].into_iter().for_each(sys::close);
+    // The agent waits for the connection's end, which is the hook's to make.
+    let agent = init.agent.take().and_then(|agent| init.slots.get(agent.socket).ok());
+    agent.into_iter().for_each(sys::close);
     let mut output = Output { stdout: Tail::new(), stderr: Tail::new() };
     let limit = u64::from(hook.timeout).saturating_mul(NANOSECONDS);
     let ended = match watch(pidfd, [stdout, stderr], &mut output, limit) {
@@ -67,7 +70,7 @@ fn input(init: &Init, kind: HookKind) -> Result<Fd, Errno> {
     Ok(file)
 }
 
-fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
+pub(crate) fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
     let mut rest = number;
     let mut start = digits.len();
     for (place, digit) in digits.iter_mut().enumerate().rev() {
@@ -82,7 +85,7 @@ fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
 }
 
 /// Returns only with what failed. A session of its own is a group that can be killed; and it ends with init.
-fn become_hook(hook: &Hook<'_>, streams: [Fd; 3]) -> Result<Infallible, Errno> {
+fn become_hook(init: &Init, hook: &Hook<'_>, streams: [Fd; 3]) -> Result<Infallible, Errno> {
     sys::setsid()?;
     sys::set_parent_death_signal(SIGKILL)?;
     if hook.kind == HookKind::CreateContainer {
@@ -94,8 +97,8 @@ fn become_hook(hook: &Hook<'_>, streams: [Fd; 3]) -> Result<Infallible, Errno> {
     }
     // The container's, or the host's: never a directory that config.json names for the program.
     sys::chdir(c"/")?;
-    sys::close_range(3, u32::MAX, 0)?;
     let (args, env) = execute::lay_out(&hook.args, &hook.env, hook.home)?;
+    seccomp::install(init, 3)?;
     Err(sys::execve(hook.path.0, args, env))
 }
 

@@ -16,6 +16,7 @@ mod memory;
 mod mounts;
 mod paths;
 mod scheduling;
+mod seccomp;
 mod sys;
 mod terminal;
 mod turn;
@@ -42,6 +43,11 @@ pub(crate) struct Init {
     pub(crate) master: Option<Fd>,
     /// What [`InitOp::HoldState`] gave, for every later hook.
     pub(crate) state: &'static [u8],
+    /// The filter of the processes that are executed from now on, and who is told of the next one's.
+    pub(crate) filter: Option<seccomp::Filter>,
+    pub(crate) agent: Option<seccomp::Agent>,
+    /// Whether init has its filter: it makes no call any more but the last.
+    pub(crate) filtered: bool,
     /// Whether the working directory could not be entered before the user was changed.
     pub(crate) outside: bool,
 }
@@ -93,13 +99,30 @@ unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
         let slot = Slot((number as u16).wrapping_add(1));
         SLOTS.set(slot, Fd((base + SLOT_FDS + number) as i32));
     }
-    let mut init = Init { base, recorder, slots: &SLOTS, program: None, state: &[], master: None, outside: false };
+    let mut init = Init {
+        base,
+        recorder,
+        slots: &SLOTS,
+        program: None,
+        state: &[],
+        master: None,
+        filter: None,
+        agent: None,
+        filtered: false,
+        outside: false,
+    };
     let failed = walk(&mut init, plan);
     recorder.errno.store(failed.0 as u32, Ordering::Release);
     sys::exit(1)
 }
 
 static MAPPED: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The recorder page, for a thread that was given nothing.
+pub(crate) fn recorder() -> Option<&'static Recorder> {
+    // SAFETY: null, or what `map` has mapped for good.
+    unsafe { MAPPED.load(Ordering::Relaxed).cast::<Recorder>().as_ref() }
+}
 
 /// Maps the recorder page and the plan behind it.
 fn map(base: u32) -> Option<(&'static Recorder, &'static [u8])> {
@@ -135,8 +158,10 @@ fn walk(init: &mut Init, plan: &'static [u8]) -> Errno {
             return errno;
         }
         init.recorder.at(index);
-        note_time(init.recorder, index);
-        stop_here(init, index);
+        if !init.filtered {
+            note_time(init.recorder, index);
+            stop_here(init, index);
+        }
         let Some(op) = step.init() else { return Errno::INVAL };
         if let Err(errno) = perform(init, &op) {
             return errno;
@@ -232,6 +257,19 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::AllowHooks {} => sys::set_dumpable(true),
         InitOp::EndHooks {} => sys::set_dumpable(false),
         InitOp::RunHookInside { ref hook } => hooks::run(init, hook),
+        InitOp::HoldSeccomp { flags, program, raised } => {
+            init.filter = Some(seccomp::Filter { flags, program, raised });
+            Ok(())
+        }
+        InitOp::HoldSeccompAgent { socket, state } => {
+            init.agent = Some(seccomp::Agent { socket, state });
+            Ok(())
+        }
+        InitOp::InstallSeccomp {} => {
+            seccomp::install(init, init.base + 1)?;
+            init.filtered = true;
+            Ok(())
+        }
         InitOp::AwaitStart { listener } => turn::await_start(init, init.slots.get(listener)?),
         InitOp::LeaveGroups {} => confine::leave_groups(),
         InitOp::TryOomScore { score } => isolate::try_oom_score(score),

@@ -9,7 +9,11 @@ mod arch;
 #[path = "sys_aarch64.rs"]
 mod arch;
 
+#[path = "sys_seccomp.rs"]
+mod seccomp;
+
 use arch::{number as nr, syscall};
+pub(crate) use seccomp::{exit_thread, install_filter, pause_for, send_descriptor, spawn_thread};
 
 /// An error number of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +77,12 @@ pub(crate) const S_IFREG: u32 = 0o100_000;
 const SIGCHLD: usize = 17;
 const CLONE_PARENT: usize = 0x8000;
 const CLONE_PARENT_SETTID: usize = 0x10_0000;
+const CLONE_VM: usize = 0x100;
+const CLONE_FS: usize = 0x200;
 const CLONE_FILES: usize = 0x400;
+const CLONE_SIGHAND: usize = 0x800;
+const CLONE_THREAD: usize = 0x1_0000;
+const CLONE_SYSVSEM: usize = 0x4_0000;
 const CLONE_PIDFD: usize = 0x1000;
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -105,9 +114,9 @@ fn text(text: &CStr) -> usize {
 const EMPTY: &CStr = c"";
 
 pub(crate) fn exit(code: i32) -> ! {
-    loop {
-        let _ = call(nr::EXIT_GROUP, [code as usize, 0, 0, 0, 0, 0]);
-    }
+    let _ = call(nr::EXIT_GROUP, [code as usize, 0, 0, 0, 0, 0]);
+    // A filter denies even that. A fault ends pid 1 of a pid namespace too.
+    arch::trap()
 }
 
 pub(crate) fn pause() {

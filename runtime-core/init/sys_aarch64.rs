@@ -32,6 +32,27 @@ pub(super) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
     answer
 }
 
+/// A copy of the calling thread that goes on in `entry`, on another stack.
+///
+/// # Safety
+/// `top` is the end of a stack nobody else uses, a multiple of 16, and the flags say that memory is shared.
+pub(super) unsafe fn spawn_thread(flags: usize, top: usize, entry: extern "C" fn() -> !) -> isize {
+    let answer;
+    // SAFETY: the caller's promise; in the new thread nothing is used but the stack and `entry`, in a register.
+    unsafe {
+        core::arch::asm!("svc #0", "cbnz x0, 2f", "mov x29, #0", "mov x30, #0", "blr x20", "brk #1", "2:",
+            in("x8") number::CLONE, inlateout("x0") flags as isize => answer, in("x1") top, in("x2") 0, in("x3") 0,
+            in("x4") 0, in("x20") entry as usize, options(nostack));
+    }
+    answer
+}
+
+/// Ends the process by a fault.
+pub(super) fn trap() -> ! {
+    // SAFETY: nothing comes after it.
+    unsafe { core::arch::asm!("brk #1", options(noreturn)) }
+}
+
 pub(crate) const O_DIRECTORY: u32 = 0o40_000;
 pub(crate) const O_NOFOLLOW: u32 = 0o100_000;
 
@@ -48,6 +69,7 @@ pub(super) mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 135; pub(crate) const SETRESUID: usize = 147; pub(crate) const SETRESGID: usize = 149;
     pub(crate) const SETSID: usize = 157; pub(crate) const SETGROUPS: usize = 159; pub(crate) const SETHOSTNAME: usize = 161;
     pub(crate) const SETDOMAINNAME: usize = 162; pub(crate) const UMASK: usize = 166; pub(crate) const PRCTL: usize = 167;
+    pub(crate) const EXIT: usize = 93; pub(crate) const SECCOMP: usize = 277;
     pub(crate) const FCNTL: usize = 25; pub(crate) const PIPE2: usize = 59; pub(crate) const KILL: usize = 129;
     pub(crate) const GETPID: usize = 172; pub(crate) const MEMFD_CREATE: usize = 279;
     pub(crate) const RECVFROM: usize = 207; pub(crate) const SENDMSG: usize = 211; pub(crate) const KEYCTL: usize = 219;

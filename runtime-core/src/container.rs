@@ -289,7 +289,7 @@ impl Container {
         &self.warnings
     }
 
-    /// How long each performed step took, where [`CreateOptions::timing`] asked for it: its number, and nanoseconds.
+    /// How long each performed step took, where [`crate::CreateOptions::timing`] asked for it: its number, and nanoseconds.
     pub fn times(&self) -> &[(u32, u64)] {
         &self.times
     }

@@ -111,6 +111,7 @@ impl Runtime {
             state.remove()?;
             return Err(error);
         }
+        plan.notes().iter().for_each(|note| log::debug!("{note}"));
         let directory = state.path().to_owned();
         let record = new_record(id, bundle);
         let timed = options.timing == Timing::Steps;

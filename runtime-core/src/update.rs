@@ -41,9 +41,14 @@ impl Container {
         let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new(), filter: None };
         let unit = self.record.cgroup.as_ref().and_then(|record| record.unit.as_ref());
         let unit = unit.filter(|_| !update.properties.is_empty());
-        // systemd writes the files that it has properties for: before those that are exact.
+        changes.remember(&update.settings);
+        // systemd writes the files that it has properties for, and not exactly: they are written behind it.
         let rounded = match unit {
-            Some(unit) => set_properties(unit, &update.properties).map(|()| &update.rounded[..])?,
+            Some(unit) => {
+                changes.remember(&update.rounded);
+                set_properties(unit, &update.properties)?;
+                &update.rounded[..]
+            }
             None => &[],
         };
         let made = changes.make(rounded).and_then(|()| changes.make(&update.settings));
@@ -91,7 +96,6 @@ struct Changes<'a> {
 impl<'a> Changes<'a> {
     fn make(&mut self, settings: &'a [Setting]) -> Result<()> {
         settings.iter().try_for_each(|setting| {
-            self.remember(setting);
             let done = self.cgroup.set(&setting.file, &setting.value, setting.missing());
             done.map_err(|errno| {
                 let why = not_set(self.path, &setting.file, errno).unwrap_or_else(|| errno.desc().to_owned());
@@ -112,7 +116,12 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    fn remember(&mut self, setting: &'a Setting) {
+    /// What is there before anything is changed.
+    fn remember(&mut self, settings: &'a [Setting]) {
+        settings.iter().for_each(|setting| self.remember_one(setting));
+    }
+
+    fn remember_one(&mut self, setting: &'a Setting) {
         let file = setting.file.as_c_str();
         let before = self.cgroup.read(file).unwrap_or_default();
         // A device without limits has no line of its own.

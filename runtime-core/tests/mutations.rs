@@ -109,6 +109,25 @@ fn mutated_configs_never_panic() {
 }
 
 #[test]
+fn mutated_profiles_never_panic() {
+    let profiles = configs().into_iter().filter_map(|config| {
+        let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+        config.pointer("/linux/seccomp").map(|profile| serde_json::to_vec(profile).unwrap())
+    });
+    let profiles: Vec<_> = profiles.collect();
+    assert!(profiles.iter().all(|profile| fuzz::seccomp(profile) > 0));
+    let dice = &mut Dice(3);
+    let words: [&[u8]; 5] = [b"SCMP_ACT_NOTIFY", b"SCMP_CMP_GT", b"4294967296", b"\"args\"", b"openat2"];
+    let compiled: usize = (0..1000)
+        .map(|n| {
+            let profile = &profiles[n % profiles.len()];
+            fuzz::seccomp(&mutate(profile, dice, &words)) + fuzz::seccomp(&replace_token(profile, dice))
+        })
+        .sum();
+    assert!(compiled > 0);
+}
+
+#[test]
 fn mutated_plans_never_panic() {
     let dice = &mut Dice(0xca11);
     let mut plan = Vec::new();

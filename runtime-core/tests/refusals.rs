@@ -79,7 +79,6 @@ fn without(mut config: Value, pointer: &str) -> Value {
 #[test]
 fn what_later_versions_bring_is_unsupported_and_named() {
     for (pointer, value, origin) in [
-        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW" }), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
         ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),

@@ -107,6 +107,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::OpenCgroup { path: text, below: v.flag.then_some(other), init: number },
         HostOp::OpenInit { pid: number, slot },
         HostOp::CheckInit {},
+        HostOp::ConnectSeccompAgent { path: text, slot },
         HostOp::SendTerminal { path: text },
         HostOp::KeepTerminal {},
         HostOp::FindNetDevice { name: text },
@@ -248,6 +249,24 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     ]
 }
 
+fn seccomp_ops(v: &Values) -> Vec<InitOp<'_>> {
+    let (slot, number) = (Slot(v.slot), v.numbers[0]);
+    vec![
+        InitOp::HoldSeccomp {
+            flags: number,
+            program: &v.bytes,
+            raised: v.flag.then_some(Capabilities {
+                effective: v.wide,
+                permitted: !v.wide,
+                inheritable: 1,
+                ambient: 0,
+            }),
+        },
+        InitOp::HoldSeccompAgent { socket: slot, state: &v.bytes },
+        InitOp::InstallSeccomp {},
+    ]
+}
+
 /// Every op, filled with these values.
 fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
     let number = v.numbers[0];
@@ -274,7 +293,12 @@ fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
 }
 
 fn every<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<Op<'a>> {
-    let init = mount_ops(v, s).into_iter().chain(process_ops(v, s)).chain(scheduling_ops(v)).map(Op::Init);
+    let init = mount_ops(v, s)
+        .into_iter()
+        .chain(process_ops(v, s))
+        .chain(scheduling_ops(v))
+        .chain(seccomp_ops(v))
+        .map(Op::Init);
     host_ops(v, s).into_iter().map(Op::Host).chain(init).collect()
 }
 

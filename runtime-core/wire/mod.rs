@@ -13,7 +13,7 @@ pub mod unit;
 pub use codec::{List, Reader, Sink, Text, Wire};
 pub use ops::{HostOp, InitOp};
 pub use types::*;
-pub use unit::{Property, Systemd, Value};
+pub use unit::*;
 
 /// The first word of every plan; its last byte is the version of the encoding.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"pln\x01");

@@ -99,6 +99,8 @@ ops! {
     29 OwnCgroup { uid: u32 } => "give the cgroup to uid {uid}";
     /// To a SOCK_STREAM socket, with SCM_RIGHTS (unix(7)).
     28 SendPidfd { socket: Text<'a> } => "send a pidfd of init to {socket}";
+    /// A SOCK_STREAM connection for each process that is filtered: now, so that create fails where nobody listens.
+    32 ConnectSeccompAgent { path: Text<'a>, slot: Slot } => "connect to the seccomp agent at {path} as {slot}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).
     20 SendTerminal { path: Text<'a> } => "send the terminal to {path}";
     /// Fails before anything is made where the device is missing.
@@ -257,6 +259,15 @@ ops! {
     60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
     /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
     61 TryOomScore { score: i32 } => "set oom_score_adj to {score}, if that is permitted";
+    /// Instructions of 8 bytes and flags, as seccomp(2) takes them, for startContainer hooks and for the program. `raised`:
+    /// what a process that may gain privileges needs to install it, until execve(2) takes that away.
+    62 HoldSeccomp { flags: u32, program: &'a [u8], raised: Option<Capabilities> }
+        => "hold a seccomp filter of {} instructions{}", program.len() / 8, Flags(*flags);
+    /// The container process state without the pid, for the next process that is filtered.
+    63 HoldSeccompAgent { socket: Slot, state: &'a [u8] } => "hold the connection {socket} for the seccomp listener";
+    /// After it no system call is made but execve(2). The listener is sent by a thread that has no filter, and that
+    /// execve(2) ends.
+    64 InstallSeccomp {} => "install the seccomp filter";
     /// sched_setaffinity(2): the caller may be pinned, which is nothing to the container.
     67 ResetAffinity {} => "run on any CPU";
     /// A bit set. CPUs that the cgroup has not are no error: what runs on them only brings the process there.
@@ -278,6 +289,16 @@ ops! {
     /// `expect`.
     75 WriteLabel { proc: Slot, file: Text<'a>, value: Text<'a>, expect: Text<'a> }
         => "label itself: {} in attr/{}", Quoted(*value), Bare(*file);
+}
+
+/// What of SECCOMP_FILTER_FLAG_* is set, behind a sentence.
+struct Flags(u32);
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [(1, "LOG"), (2, "SPEC_ALLOW"), (3, "NEW_LISTENER"), (5, "WAIT_KILLABLE_RECV")];
+        flags.iter().filter(|(bit, _)| self.0 >> bit & 1 == 1).try_for_each(|(_, name)| write!(f, ", {name}"))
+    }
 }
 
 /// A cgroup below another one.

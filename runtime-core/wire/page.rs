@@ -42,7 +42,7 @@ pub struct Recorder {
     pub errno: AtomicU32,
     /// Of a failed mount: which of its options the kernel refused, plus 1.
     pub option: AtomicU32,
-    /// After a refork: the pid of the process that goes on, in the host's pid namespace.
+    /// Init's pid in the host's pid namespace: the host's word of it, and after a refork that of the process that goes on.
     pub pid: AtomicU32,
     /// How many bytes of the note are written.
     pub noted: AtomicU32,

@@ -10,6 +10,7 @@ mod lane;
 mod packages;
 mod release;
 mod run;
+mod tables;
 mod test;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ const COMMANDS: &[Command] = &[
     ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
     ("coverage", "which rows of the feature list have a test", |_| later("coverage", 'D')),
     ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),
+    ("tables", "writes the seccomp compiler's system call tables anew  [--check]", tables::main),
     ("bench", "planc against runc, crun and the floor, in the native lane  [-- ARG…]", bench::main),
     ("release", "builds the release binaries and prints their size and SHA-256", release::main),
 ];

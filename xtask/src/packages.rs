@@ -44,6 +44,9 @@ pub(crate) const TESTS: &[Package] = &[
     package("uidmap", "newuidmap", "id maps of users without privilege"),
     package("procps", "ps", "the table of planc ps"),
     package("strace", "strace", "system call counts"),
+    package("gcc", "cc", "compiles what the seccomp tests execute"),
+    package("libc6-dev", "/usr/include/stdio.h", "compiles what the seccomp tests execute"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "the other opinion on seccomp profiles"),
 ];
 
 /// For the benches.
@@ -51,6 +54,7 @@ pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),
     package("crun", "crun", "measured beside planc"),
     package("gcc", "cc", "compiles the floor program"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "measured beside planc's compiler"),
     package("busybox-static", "busybox", "the containers' programs"),
 ];
 

@@ -42,7 +42,8 @@ struct Part {
     ended_well: bool,
 }
 
-/// `test [--lane native|uml|all] [--runtime PATH] [-- ARG…]`.
+/// `test [--all] [--lane native|uml|uml-systemd|all] [--runtime PATH] [-- ARG…]`: on the host, and in the lanes native and
+/// uml; with `--all` also in the lane uml-systemd, where only what has to do with cgroups is run.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let options = options(arguments)?;
     packages::ensure(&[packages::TESTS])?;
@@ -65,11 +66,16 @@ fn options(arguments: &[String]) -> Result<Options<'_>> {
     let mut options = Options { lanes: &[Lane::Native, Lane::Uml], runtime: None, passed };
     let mut own = own.iter();
     while let Some(argument) = own.next() {
+        if argument == "--all" {
+            options.lanes = &[Lane::Native, Lane::Uml, Lane::UmlSystemd];
+            continue;
+        }
         match (argument.as_str(), own.next().map(String::as_str)) {
             ("--lane", Some("all")) => {}
             ("--lane", Some("native")) => options.lanes = &[Lane::Native],
             ("--lane", Some("uml")) => options.lanes = &[Lane::Uml],
-            ("--lane", _) => return Err("--lane wants native, uml or all".to_owned()),
+            ("--lane", Some("uml-systemd")) => options.lanes = &[Lane::UmlSystemd],
+            ("--lane", _) => return Err("--lane wants native, uml, uml-systemd or all".to_owned()),
             ("--runtime", Some(path)) => {
                 let path = std::fs::canonicalize(path).map_err(|why| format!("--runtime {path}: {why}"))?;
                 options.runtime = Some(path);
@@ -129,6 +135,11 @@ fn planc_with_failpoints() -> Result<PathBuf> {
     Ok(copy)
 }
 
+/// Whether a test program is run in a lane: with systemd only those of the runtime, which know which of them ask for it.
+fn runs_in(lane: Lane, program: &str) -> bool {
+    lane != Lane::UmlSystemd || program == "runtime"
+}
+
 /// All test programs in one lane, one after another.
 fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
     println!("     Testing {} in lane {}", subject.runtime.display(), lane.name());
@@ -137,7 +148,7 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
     let mut command = lane.command()?;
     command
         .args(["bash", "-c", every, "tests"])
-        .args(subject.tests.iter().map(|test| &test.path))
+        .args(subject.tests.iter().filter(|test| runs_in(lane, &test.name)).map(|test| &test.path))
         .arg("--")
         .args(passed);
     command.env("RUNTIME", &subject.runtime).env("LANE_TIMEOUT", (LANE_MINUTES * 60).to_string());
@@ -251,6 +262,8 @@ mod tests {
         assert!(options(&arguments(&["--lane", "moon"])).is_err());
         assert!(options(&arguments(&["--runtime"])).is_err());
         assert!(options(&arguments(&["name"])).is_err());
+        let all = arguments(&["--all"]);
+        assert!(options(&all).is_ok_and(|options| options.lanes.contains(&Lane::UmlSystemd)));
         let with_filter = arguments(&["--lane", "uml", "--", "name"]);
         let options = options(&with_filter).unwrap_or_else(|why| panic!("{why}"));
         assert_eq!((options.lanes, options.passed.len()), (&[Lane::Uml][..], 1));

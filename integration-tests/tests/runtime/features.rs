@@ -15,6 +15,7 @@ integration_tests::tests! {
     agree_with_hooks [Need::Planc],
     agree_with_namespaces [Need::Planc],
     agree_with_capabilities [Need::Planc],
+    list_what_profiles_may_name [Need::Planc],
     agree_with_what_is_not_built_in [Need::Planc],
 }
 
@@ -200,6 +201,31 @@ fn agree_with_capabilities(scene: &Scene) {
     bundle.capabilities(&["CAP_NOSUCH"]).write();
     scene.rt(&["explain", "--bundle", bundle.arg()]).ok().says("CAP_NOSUCH");
     assert!(!listed.contains(&"CAP_NOSUCH"));
+}
+
+/// Each name that is listed is one that a profile may have.
+fn list_what_profiles_may_name(scene: &Scene) {
+    let seccomp = features(scene)["linux"]["seccomp"].clone();
+    let list = |key: &str| seccomp[key].as_array().unwrap_or_else(|| panic!("no {key}")).clone();
+    assert_eq!((list("actions").len(), list("operators").len()), (9, 7));
+    for needed in ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"] {
+        assert!(list("archs").contains(&json!(needed)), "{needed}");
+    }
+    assert!(list("supportedFlags").iter().all(|flag| list("knownFlags").contains(flag)));
+    let compiles = |profile: Value| {
+        let mut bundle = scene.bundle();
+        bundle.set("/linux/seccomp", profile);
+        compiles(scene, &bundle, "config.json /linux/seccomp")
+    };
+    let rule = |action: &Value, op: Value| json!({"names": ["kill"], "action": action, "args": [{"index": 0, "value": 1, "valueTwo": 1, "op": op}]});
+    for action in list("actions") {
+        let calls = json!([rule(&action, json!("SCMP_CMP_EQ"))]);
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent", "syscalls": calls});
+        assert!(compiles(profile), "{action}");
+    }
+    let calls: Vec<Value> = list("operators").into_iter().map(|op| rule(&json!("SCMP_ACT_TRAP"), op)).collect();
+    assert!(compiles(json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": seccomp["archs"],
+        "flags": seccomp["supportedFlags"], "syscalls": calls})));
 }
 
 fn agree_with_what_is_not_built_in(scene: &Scene) {

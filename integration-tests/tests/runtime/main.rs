@@ -32,6 +32,8 @@ mod rootless;
 mod rootless_cgroups;
 mod run;
 mod scheduling;
+mod seccomp;
+mod seccomp_notify;
 mod state;
 mod systemd;
 mod systemd_bus;
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
         scheduling::TESTS,
         descriptors::TESTS,
         capabilities::TESTS,
+        seccomp::TESTS,
+        seccomp_notify::TESTS,
         exec::TESTS,
         exec_security::TESTS,
         input::TESTS,

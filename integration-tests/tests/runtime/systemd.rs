@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use integration_tests::dbus::{Door, LIMIT};
-use integration_tests::harness::Need;
+use integration_tests::harness::{Need, cycles, say};
 use integration_tests::lane::Lane;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
@@ -26,7 +27,8 @@ integration_tests::tests! {
     // runc puts the process that joins into the scope's cgroup itself, which shows the same.
     exec_joins_the_scope [SYSTEMD],
     vanishes_with_init [SYSTEMD],
-    replaces_a_failed_unit [SYSTEMD],
+    // runc 1.1.5 goes on without a scope: the container then runs in its caller's cgroup, without its limits.
+    replaces_a_failed_unit [SYSTEMD, Need::Planc],
     spares_a_unit_that_lives [SYSTEMD, Need::Planc],
     undoes_a_failed_create [SYSTEMD],
     delete_does_not_wait_for_a_shut_bus [SYSTEMD, Need::Planc],
@@ -237,10 +239,15 @@ fn delete_does_not_wait_for_a_shut_bus(scene: &Scene) {
     door.shut(true);
     let start = Instant::now();
     // The record says which bus it is: the environment of whoever deletes says nothing of it.
-    scene.rt(&["delete", "--force", &container.id]).fails().says("cannot stop the unit").says("no answer from the bus");
-    assert!(start.elapsed() >= LIMIT && start.elapsed() < LIMIT * 2, "{:?}", start.elapsed());
+    let done = scene.rt(&["delete", "--force", &container.id]);
+    assert!(start.elapsed() < LIMIT * 2, "{:?}", start.elapsed());
     assert!(!process::runs(pid));
-    assert_eq!(scene.rt(&["state", &container.id]).ok().json()["status"], "stopped");
+    // systemd may be faster: where the unit has ended by itself, there is nothing to ask.
+    if done.code() != 0 {
+        done.says("cannot stop the unit").says("no answer from the bus");
+        assert!(start.elapsed() >= LIMIT, "{:?}", start.elapsed());
+        assert_eq!(scene.rt(&["state", &container.id]).ok().json()["status"], "stopped");
+    }
     door.shut(false);
     scene.rt(&["delete", "--force", &container.id]).ok();
     assert_gone(scene, &unit(&container));
@@ -295,17 +302,22 @@ fn update_tells_systemd(scene: &Scene) {
 
 /// Each of four goes through its own five times, at once.
 fn parallel_cycles_leave_nothing(scene: &Scene) {
+    const WORKERS: usize = 8;
+    let left = AtomicUsize::new(cycles(40));
+    let begin = Instant::now();
     std::thread::scope(|threads| {
-        for _ in 0..4 {
+        for _ in 0..WORKERS {
             threads.spawn(|| {
-                for _ in 0..5 {
-                    let container = scene.container(scene.bundle().sleep());
+                let bundle = scene.bundle().sleep().clone();
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    let container = scene.container(&bundle);
                     container.create();
                     container.delete_force();
                 }
             });
         }
     });
+    say(format_args!("{} cycles by {WORKERS}: {} ms", cycles(40), begin.elapsed().as_millis()));
     let left = output(&["systemctl", "list-units", "--all", "--plain", "--no-legend", "runc-*"]);
     assert_eq!(left, "");
 }

@@ -286,7 +286,7 @@ fn five_hundred_times_by_eight(scene: &Scene) {
 fn five_hundred(scene: &Scene, globals: &[&str]) {
     const WORKERS: usize = 8;
     // User Mode Linux has one processor, and takes most of a second for each.
-    let times = if Lane::current() == Lane::Native { 500 } else { 60 };
+    let times = harness::cycles(if Lane::current() == Lane::Native { 500 } else { 60 });
     let next = std::sync::atomic::AtomicUsize::new(0);
     let begin = Instant::now();
     thread::scope(|threads| {

@@ -46,7 +46,7 @@ fn perform(context: &Context, given: &Given) -> Outcome {
         Some(path) => exec(&super::container(context, given)?, &path, options)?,
         None => launch(context, given, &id, &options)?,
     };
-    let warnings = warnings.iter().chain(plan.warnings());
+    let warnings = warnings.iter().chain(plan.warnings()).chain(plan.notes());
     let text = if let Some(number) = given.number(&STEP) {
         detail(&plan, number, &config)?
     } else if given.is(&JSON) {

@@ -59,6 +59,23 @@ impl Sets {
     }
 }
 
+/// What installing a seccomp filter takes, of a process that may gain privileges (seccomp(2)).
+const SYS_ADMIN: u64 = 1 << 21;
+
+impl Sets {
+    fn held(&self) -> Capabilities {
+        let Self { effective, permitted, inheritable, ambient, .. } = *self;
+        Capabilities { effective, permitted, inheritable, ambient }
+    }
+
+    /// With the capability that installing a seccomp filter takes; `None` where it is there anyway.
+    pub(super) fn raised(&self) -> Option<Capabilities> {
+        let Capabilities { effective, permitted, .. } = self.held();
+        let raised = Capabilities { effective: effective | SYS_ADMIN, permitted: permitted | SYS_ADMIN, ..self.held() };
+        (effective & SYS_ADMIN == 0).then_some(raised)
+    }
+}
+
 /// What can be had in the bounding set, and what can be held. A user namespace begins with everything.
 fn grantable(facts: &Facts, has_user: bool) -> (u64, u64) {
     let known = u64::MAX >> (63 - facts.last_capability.min(63));
@@ -90,11 +107,15 @@ pub(super) fn bound(sets: &Sets, plan: &mut Draft) {
     plan.init(sets.origin, InitOp::Bound { keep: sets.bounding });
 }
 
-/// Sets the other four.
-pub(super) fn set(sets: &Sets, plan: &mut Draft) {
-    let Sets { origin, effective, permitted, inheritable, ambient, .. } = *sets;
-    let sets = Capabilities { effective, permitted, inheritable, ambient };
-    plan.init(origin, InitOp::SetCapabilities { sets });
+/// Sets the other four. `filters`: one more stays permitted until execve(2), which takes it away whoever the user is
+/// (capabilities(7)).
+pub(super) fn set(sets: &Sets, filters: bool, plan: &mut Draft) {
+    let kept = if filters { SYS_ADMIN } else { 0 };
+    let wanted = sets.held();
+    plan.init(
+        sets.origin,
+        InitOp::SetCapabilities { sets: Capabilities { permitted: wanted.permitted | kept, ..wanted } },
+    );
 }
 
 /// By number (linux/capability.h).

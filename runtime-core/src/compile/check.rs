@@ -23,7 +23,7 @@ fn refuse(below_pointer: &str, asked: &[Asked<'_>]) -> Result<(), Invalid> {
 pub(super) fn supported(linux: &Linux) -> Result<(), Invalid> {
     refuse(
         "/linux",
-        &[("seccomp", linux.seccomp().is_some()), ("intelRdt", linux.intel_rdt().as_ref().is_some_and(is_rdt))],
+        &[("intelRdt", linux.intel_rdt().as_ref().is_some_and(is_rdt))],
     )
 }
 

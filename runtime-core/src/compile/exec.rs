@@ -7,9 +7,10 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
-use super::{capabilities, cgroup, lsm, namespaces, process, procfs, program, rlimits, scheduling, terminal};
+use super::{capabilities, cgroup, lsm, namespaces, process, procfs, program, rlimits, scheduling, seccomp, terminal};
 use crate::facts::Facts;
 use crate::id::Id;
+use crate::state::Status;
 use crate::wire::{HostOp, InitOp, Spaces, Text, WindowSize};
 
 /// What becomes of an exec while the container is paused.
@@ -91,12 +92,14 @@ impl LaunchPlan {
         let program = program::Program::read(process, create.listen_fds)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
         let told = process::Told::read(&create)?;
+        let filter = seccomp::Filter::read(request, Status::Running, plan)?;
 
         // Prepare.
         open_cgroup(joining, plan)?;
         let init = plan.slot()?;
         plan.host("", HostOp::OpenInit { pid: joining.init, slot: init });
         let time = namespaces::open_time(request, joining.init, plan)?;
+        let agents = filter.connect(0, plan)?;
         plan.host("", HostOp::SpawnInit { spaces: Spaces::default(), into_cgroup: joining.cgroup.is_some() });
 
         // Join.
@@ -117,7 +120,7 @@ impl LaunchPlan {
         scheduling.set(plan);
         capabilities::bound(&sets, plan);
         user.set(plan);
-        capabilities::set(&sets, plan);
+        capabilities::set(&sets, filter.is_privileged(request), plan);
         user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         program.find(user.uid(), plan);
@@ -128,7 +131,9 @@ impl LaunchPlan {
         told.send_pidfd(plan);
         plan.host("", HostOp::CheckInit {});
         told.write_pid_file(plan);
+        filter.hold(request, &sets, plan);
         rlimits::lower(&limits, plan);
+        filter.install(&agents, plan);
         program.execute(plan);
         Ok(draft.finish())
     }

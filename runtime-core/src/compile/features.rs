@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 };
 
 use super::cgroup::properties;
-use super::{capabilities, mount_options, scheduling};
+use super::{capabilities, mount_options, scheduling, seccomp};
 use crate::spec;
 use crate::wire::{HookKind, Ns};
 
@@ -35,8 +35,15 @@ fn linux() -> LinuxFeature {
     let mut cgroup = Cgroup::default();
     cgroup.set_v1(Some(false)).set_v2(Some(true)).set_systemd(Some(true)).set_systemd_user(Some(true));
     cgroup.set_rdma(Some(true));
-    let mut seccomp = Seccomp::default();
-    seccomp.set_enabled(Some(false));
+    let mut filter = Seccomp::default();
+    let strings = |list: &[&dyn ToString]| Some(list.iter().map(|item| item.to_string()).collect());
+    filter
+        .set_enabled(Some(true))
+        .set_actions(Some(seccomp::known::ACTIONS.to_vec()))
+        .set_operators(strings(&seccomp::known::OPERATORS.each_ref().map(|operator| operator as &dyn ToString)))
+        .set_archs(Some(seccomp::known::ARCHS.to_vec()))
+        .set_known_flags(strings(&seccomp::known::FLAGS.each_ref().map(|flag| flag as &dyn ToString)))
+        .set_supported_flags(strings(&seccomp::known::FLAGS.each_ref().map(|flag| flag as &dyn ToString)));
     let mut apparmor = Apparmor::default();
     apparmor.set_enabled(Some(true));
     let mut selinux = Selinux::default();
@@ -59,7 +66,7 @@ fn linux() -> LinuxFeature {
         .set_namespaces(Some(Ns::ALL.map(namespace).to_vec()))
         .set_capabilities(Some(capabilities::known()))
         .set_cgroup(Some(cgroup))
-        .set_seccomp(Some(seccomp))
+        .set_seccomp(Some(filter))
         .set_apparmor(Some(apparmor))
         .set_selinux(Some(selinux))
         .set_intel_rdt(Some(rdt))

@@ -6,10 +6,11 @@ use oci_spec::runtime::{Hook as Given, Spec};
 
 use super::plan::Draft;
 use super::program::{Program, argument, texts};
+use super::seccomp::Filter;
 use super::text::{below, path_text, sorted, utf8};
 use super::{Invalid, Request};
 use crate::state::HookState;
-use crate::wire::{self, HookKind, HostOp, InitOp, List, Text};
+use crate::wire::{self, HookKind, HostOp, InitOp, List, Slot, Text};
 
 const HOOKS: &str = "/hooks";
 
@@ -142,8 +143,9 @@ impl Hooks {
 
     /// Those that are run in the container. Where config.json names no environment they have the container's: they see
     /// nothing of the host.
-    pub(super) fn before_program(&self, program: &Program, plan: &mut Draft) {
-        for hook in self.of(HookKind::StartContainer) {
+    pub(super) fn before_program(&self, program: &Program, filter: &Filter, agents: &[Slot], plan: &mut Draft) {
+        for (process, hook) in self.of(HookKind::StartContainer).enumerate() {
+            filter.hold_agent(agents.get(process), plan);
             let (env, home) = match &hook.env {
                 Some(env) => (env.as_slice(), None),
                 None => program.env(),

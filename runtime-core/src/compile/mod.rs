@@ -23,6 +23,7 @@ mod program;
 mod rlimits;
 mod rootfs;
 mod scheduling;
+pub mod seccomp;
 mod sysctl;
 mod terminal;
 mod text;
@@ -45,7 +46,8 @@ use self::namespaces::Namespaces;
 use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
-use crate::wire::{Propagation, Slot, WindowSize};
+use crate::state::Status;
+use crate::wire::{HookKind, Propagation, Slot, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -248,6 +250,7 @@ struct Chapters<'a> {
     program: program::Program,
     terminal: terminal::Terminal,
     told: process::Told,
+    filter: seccomp::Filter,
 }
 
 impl<'a> Chapters<'a> {
@@ -271,6 +274,7 @@ impl<'a> Chapters<'a> {
             sets: capabilities::Sets::read(request, plan),
             program: program::Program::read(request.process, request.launch.options.listen_fds)?,
             told: process::Told::read(request.launch.options)?,
+            filter: seccomp::Filter::read(request, Status::Created, plan)?,
             mounts,
             user,
             terminal,
@@ -294,6 +298,7 @@ impl<'a> Chapters<'a> {
         cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
+        let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
@@ -331,17 +336,19 @@ impl<'a> Chapters<'a> {
         self.scheduling.set(plan);
         capabilities::bound(&self.sets, plan);
         self.user.set(plan);
-        capabilities::set(&self.sets, plan);
+        capabilities::set(&self.sets, self.filter.is_privileged(request), plan);
         self.user.set_umask(request, plan);
         process::gain_no_privileges(request, plan);
         self.program.find(self.user.uid(), plan);
         self.terminal.hand_over(plan);
-        process::record(listener, &self.resources, &self.told, plan)?;
+        process::record(listener, &agents, &self.resources, &self.told, plan)?;
 
         // Act two, run.
         process::await_start(listener, plan);
-        request.hooks.before_program(&self.program, plan);
+        self.filter.hold(request, &self.sets, plan);
+        request.hooks.before_program(&self.program, &self.filter, &agents, plan);
         rlimits::lower(&self.limits, plan);
+        self.filter.install(&agents, plan);
         self.program.execute(plan);
         request.hooks.after_program(plan);
         Ok(())

@@ -16,6 +16,7 @@ impl Sink for Vec<u8> {
 pub(super) struct Draft {
     bytes: Vec<u8>,
     warnings: Vec<String>,
+    notes: Vec<String>,
     slots: u16,
 }
 
@@ -23,7 +24,7 @@ impl Default for Draft {
     fn default() -> Self {
         let mut bytes = Vec::with_capacity(8192);
         wire::begin(&mut bytes);
-        Self { bytes, warnings: Vec::new(), slots: 0 }
+        Self { bytes, warnings: Vec::new(), notes: Vec::new(), slots: 0 }
     }
 }
 
@@ -53,9 +54,14 @@ impl Draft {
         self.warnings.push(warning.into());
     }
 
+    /// Adds what only who looks at the plan should be told.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
     /// The finished plan.
     pub(super) fn finish(self) -> LaunchPlan {
-        LaunchPlan { bytes: self.bytes, warnings: self.warnings }
+        LaunchPlan { bytes: self.bytes, warnings: self.warnings, notes: self.notes }
     }
 }
 
@@ -64,12 +70,14 @@ impl Draft {
 pub struct LaunchPlan {
     bytes: Vec<u8>,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl LaunchPlan {
     /// A plan that was stored; `None` where `bytes` are no plan, or one of another version.
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
-        Steps::of(&bytes)?.all(|step| step.op().is_some()).then_some(Self { bytes, warnings: Vec::new() })
+        let is_plan = Steps::of(&bytes)?.all(|step| step.op().is_some());
+        is_plan.then_some(Self { bytes, warnings: Vec::new(), notes: Vec::new() })
     }
 
     /// The plan as it is given to init.
@@ -80,6 +88,11 @@ impl LaunchPlan {
     /// What the caller should be told although the plan can be performed.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What was left out of the plan and is no cause for a warning: what `planc explain` shows beside the warnings.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The steps, in order.

@@ -235,9 +235,16 @@ impl Told {
 }
 
 /// The container is created: from here on its life is its own.
-pub(super) fn record(listener: Option<Slot>, resources: &Limits, told: &Told, plan: &mut Draft) -> Result<(), Invalid> {
+pub(super) fn record(
+    listener: Option<Slot>,
+    agents: &[Slot],
+    resources: &Limits,
+    told: &Told,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
     if let Some(listener) = listener {
-        plan.init("", InitOp::CloseSlots { keep: List::new(&[listener]) });
+        let keep = [&[listener], agents].concat();
+        plan.init("", InitOp::CloseSlots { keep: List::new(&keep) });
     }
     plan.init("", InitOp::OutliveRuntime {});
     resources.set_late(plan)?;

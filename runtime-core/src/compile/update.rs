@@ -19,14 +19,14 @@ pub(crate) struct Update {
     pub(crate) resources: Value,
     /// Its values for the files of the cgroup, in order.
     pub(crate) settings: Vec<Setting>,
-    /// Its device filter, where another one is given.
-    pub(crate) devices: Option<Filters>,
     /// Those of its values that systemd does not write exactly, where it made the cgroup.
     pub(crate) rounded: Vec<Setting>,
     /// What the unit is told, where systemd made the cgroup.
     pub(crate) properties: Vec<Asked>,
     /// What the unit was told of the same before.
     pub(crate) properties_before: Vec<Asked>,
+    /// Its device filter, where another one is given.
+    pub(crate) devices: Option<Filters>,
     /// What is ignored.
     pub(crate) warnings: Vec<String>,
     /// The new memory limit, in bytes, where it must not be below what is in use.
@@ -52,9 +52,10 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
     let new = read(&resources)?;
     let mut warnings = Vec::new();
     let mut settings = settings::compile(&new, host, &mut warnings)?;
-    let rounded = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
+    let mut rounded: Vec<Setting> = settings.iter().filter(|setting| setting.is_rounded()).cloned().collect();
     // What somebody else changed meanwhile is set again only where it is asked for.
     settings.retain(|setting| is_given(&given, &setting.origin) || !before.contains(setting));
+    rounded.retain(|setting| !settings.contains(setting));
     // A warning ends with its place; those of the container's own config.json were given when it was made.
     warnings.retain(|warning| !ignored.contains(warning));
     let devices = match new.devices() {

@@ -26,7 +26,9 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 36] = [
+const AT_MOST_ONCE: [&str; 38] = [
+    "HoldSeccomp",
+    "InstallSeccomp",
     "OpenCgroup",
     "StartUnit",
     "EnterUnit",
@@ -73,9 +75,6 @@ const ORDER: &[(&str, &[&str])] = &[
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
-    // What the container may write to is complete by then, and it is its own before anything of the container's runs.
-    ("FilterDevices", &["OwnCgroup"]),
-    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
     ("SetProperty", &["StartUnit"]),
     ("CloseOthers", &["StartUnit", "EnterUnit"]),
@@ -85,6 +84,9 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     ("ChangeUnit", &["RecordState", "AwaitStart", "Execute"]),
     ("EnterUnit", &["JoinAll", "Refork"]),
+    // What the container may write to is complete by then, and it is its own before anything of the container's runs.
+    ("FilterDevices", &["OwnCgroup"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -180,6 +182,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SendPidfd", &["RecordState", "CheckInit"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
     ("WritePidFile", &["AwaitStart"]),
+    // No filter stops what comes before the program.
+    ("ConnectSeccompAgent", &["SpawnInit"]),
+    ("SetCapabilities", &["HoldSeccomp"]),
+    ("HoldSeccomp", &["HoldSeccompAgent", "InstallSeccomp"]),
 ];
 
 impl LaunchPlan {
@@ -263,6 +269,12 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     if !is(last, "Execute") || count(steps, "Execute") != 1 {
         return Err("a plan ends with Execute".to_owned());
     }
+    let execute = steps.iter().position(|step| step.name() == "Execute").unwrap_or_default();
+    let held = count(steps, "HoldSeccomp") == 1;
+    if held != is(steps.get(execute.wrapping_sub(1)), "InstallSeccomp") || held != (count(steps, "InstallSeccomp") == 1)
+    {
+        return Err("a filter that is held is installed right before Execute".to_owned());
+    }
     if !is(steps.first(), "ClaimId") && kind == PlanKind::Launch {
         return Err("the plan of a container begins with ClaimId".to_owned());
     }
@@ -283,7 +295,10 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
 fn fills(op: &Op<'_>) -> Option<Slot> {
     match op {
         Op::Host(
-            HostOp::OpenNamespace { slot, .. } | HostOp::ListenForStart { slot } | HostOp::OpenInit { slot, .. },
+            HostOp::OpenNamespace { slot, .. }
+            | HostOp::ListenForStart { slot }
+            | HostOp::OpenInit { slot, .. }
+            | HostOp::ConnectSeccompAgent { slot, .. },
         ) => Some(*slot),
         Op::Init(InitOp::Mount { keep, .. }) => *keep,
         Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
@@ -303,6 +318,7 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
     let Op::Init(op) = op else { return Vec::new() };
     match op {
         InitOp::JoinAll { init, .. } => vec![*init],
+        InitOp::HoldSeccompAgent { socket, .. } => vec![*socket],
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
         InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),
@@ -342,13 +358,14 @@ fn slots(steps: &[Step<'_>]) -> Result<(), String> {
     Ok(())
 }
 
-/// There is one way to a cgroup; where the host made it, it keeps what it is to keep before init is born in it.
+/// There is one way to a cgroup; where the host made it, it is as it is to be before init is born in it.
 fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
     let at = |name: &str| steps.iter().position(|step| step.name() == name);
-    match (at("CreateCgroup"), at("StartUnit"), at("FilterDevices"), at("SpawnInit")) {
-        (Some(_), Some(_), ..) => Err("a cgroup is made in two ways".to_owned()),
-        (Some(_), None, Some(filter), Some(spawn)) if filter > spawn => {
-            Err("init is born before its filter".to_owned())
+    let born = at("SpawnInit");
+    match (at("CreateCgroup"), at("StartUnit")) {
+        (Some(_), Some(_)) => Err("a cgroup is made in two ways".to_owned()),
+        (Some(_), None) if at("FilterDevices").max(at("OwnCgroup")) > born => {
+            Err("init is born in a cgroup that is not finished".to_owned())
         }
         _ => Ok(()),
     }

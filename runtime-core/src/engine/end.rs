@@ -109,7 +109,7 @@ pub(super) fn end_cgroup(
     }
 }
 
-pub(super) fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Instant) -> Result<()> {
+fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Instant) -> Result<()> {
     cgroup.destroy(path, deadline).map_err(|errno| in_the_way(cgroup, path, errno))?;
     remove_parents(path, mark);
     stage("cgroup-removed");
@@ -117,7 +117,7 @@ pub(super) fn destroyed(cgroup: &Cgroup, path: &Path, mark: &Mark, deadline: Ins
 }
 
 /// Why a cgroup is not empty, or not removed, by the processes that are left in it.
-fn in_the_way(cgroup: &Cgroup, path: &Path, errno: Errno) -> Error {
+pub(super) fn in_the_way(cgroup: &Cgroup, path: &Path, errno: Errno) -> Error {
     let what = format!("cannot remove the cgroup {}", path.display());
     match (errno, cgroup.processes()) {
         (Errno::ETIMEDOUT | Errno::EBUSY, Ok(pids)) if !pids.is_empty() => unended(&what, pids),
@@ -153,6 +153,25 @@ pub(crate) fn end_marked(cgroups: &[PathBuf], mark: &Mark) -> Result<()> {
     cgroups.iter().try_for_each(|path| match Cgroup::open(path) {
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(failed("look at the cgroup", errno)),
-        Ok(cgroup) => destroyed(&cgroup, path, mark, deadline),
+        Ok(cgroup) => {
+            leave_to_systemd(&cgroup, path, deadline).map_err(|errno| in_the_way(&cgroup, path, errno))?;
+            destroyed(&cgroup, path, mark, deadline)
+        }
     })
+}
+
+/// How long systemd may take to see that a scope is empty.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// What is called a scope may be one of systemd's, which does not learn that it is empty where another removes its cgroup.
+fn leave_to_systemd(cgroup: &Cgroup, path: &Path, deadline: Instant) -> nix::Result<()> {
+    if path.extension().is_none_or(|kind| kind != "scope") {
+        return Ok(());
+    }
+    cgroup.kill_until_empty(deadline)?;
+    let end = deadline.min(Instant::now() + NOTICE);
+    while path.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }

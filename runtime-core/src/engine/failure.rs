@@ -115,9 +115,10 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENOSPC => {
             "there are no more (its max, or kernel.pty.max)".to_owned()
         }
-        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
-        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
-        Op::Host(HostOp::SendTerminal { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
+        Op::Init(InitOp::InstallSeccomp {}) => uninstalled(errno),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
         Op::Init(InitOp::Bind { attributes, recursive_attributes, .. })
             if errno == Errno::EPERM && attributes.clear | recursive_attributes.clear != 0 =>
@@ -158,6 +159,19 @@ fn unlabelled(file: Text<'_>, value: Text<'_>, errno: Errno) -> String {
     let is_profile = value.bytes().starts_with(b"exec ");
     let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
     format!("{what}: write /proc/thread-self/attr/{}: {why}", file.bytes().escape_ascii())
+}
+
+/// Why a seccomp filter could not be installed, or its listener not be sent.
+fn uninstalled(errno: Errno) -> String {
+    match errno {
+        Errno::EACCES | Errno::EPERM => {
+            format!("{}: without noNewPrivileges it takes CAP_SYS_ADMIN (seccomp(2))", errno.desc())
+        }
+        Errno::EPIPE | Errno::ECONNRESET => "the seccomp agent is gone".to_owned(),
+        Errno::EAGAIN => "the seccomp agent does not read what it is sent".to_owned(),
+        Errno::EBUSY => "another filter of the process has a listener already (seccomp(2))".to_owned(),
+        errno => errno.desc().to_owned(),
+    }
 }
 
 /// As Go and so runc writes it: engines compare with small letters.

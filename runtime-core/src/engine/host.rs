@@ -66,6 +66,9 @@ impl Walk<'_> {
             HostOp::SendPidfd { socket } => self.send_pidfd(Path::new(os(socket))),
             HostOp::OwePoststop {} => return self.owe_poststop(step),
             HostOp::RunHook { ref hook } => return self.run_hook(step, hook),
+            HostOp::ConnectSeccompAgent { path, slot } => {
+                socket::connect_to(Path::new(os(path))).and_then(|agent| self.fill(slot, agent))
+            }
             HostOp::SendTerminal { path } => self.send_terminal(path),
             HostOp::FindNetDevice { name } => return self.find_net_device(step, name),
             HostOp::MoveNetDevice { name, inside } => return self.move_net_device(step, name, inside),

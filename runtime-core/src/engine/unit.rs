@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::end::in_the_way;
 use super::failure;
 use super::walk::Walk;
 use crate::compile::Step;
@@ -206,7 +207,9 @@ pub(super) fn end(
     };
     let found = record.open_marked(mark).map_err(failed)?;
     if let Some(cgroup) = &found {
-        super::end::destroyed(cgroup, &record.path, mark, deadline)?;
+        // Its removal is systemd's: of a unit whose cgroup another removes it does not learn that it is empty.
+        cgroup.kill_until_empty(deadline).map_err(|errno| in_the_way(cgroup, &record.path, errno))?;
+        super::stage("cgroup-emptied");
     } else if record.inode.is_some() {
         // A unit without a cgroup is none that runs, and one that does not run is not kept (CollectMode).
         return Ok(());

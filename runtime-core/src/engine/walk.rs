@@ -267,6 +267,8 @@ impl Walk<'_> {
             spawned => spawned?,
         };
         self.slots.clear();
+        // Init may have been born again by now, which says another one.
+        let _ = self.page.recorder().pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
         Ok(())
     }

@@ -29,8 +29,12 @@ pub(crate) fn send(path: &Path, payload: &[u8], fd: BorrowedFd<'_>) -> nix::Resu
     in_time(|| sendmsg::<()>(connection.as_raw_fd(), &payload, &rights, MsgFlags::MSG_NOSIGNAL, None)).map(drop)
 }
 
-/// Through a descriptor of the socket's file, so that no path is too long for an address.
-fn connect_to(path: &Path) -> nix::Result<OwnedFd> {
+/// A connection to the SOCK_STREAM socket at `path`, on which sending is bounded in time as well. Through a descriptor of the
+/// socket's file, so that no path is too long for an address.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) fn connect_to(path: &Path) -> nix::Result<OwnedFd> {
     let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
     if SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err(Errno::ENOTSOCK);

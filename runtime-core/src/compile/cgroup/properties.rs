@@ -311,3 +311,99 @@ fn annotated(origin: &str, name: &str, text: &str, list: &mut List) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn resources(json: Json) -> LinuxResources {
+        serde_json::from_value(json).unwrap()
+    }
+
+    /// `Name=value`, as `planc explain` shows them.
+    fn shown(asked: &[Asked]) -> Vec<String> {
+        let mut lines = Vec::new();
+        each(asked, |_, property| lines.push(property.to_string())).unwrap();
+        lines
+    }
+
+    #[track_caller]
+    fn gives(json: Json, wanted: &[&str]) {
+        assert_eq!(shown(&of_resources(&resources(json.clone()))), wanted, "{json}");
+    }
+
+    #[test]
+    fn memory() {
+        gives(json!({"memory": {"limit": 0, "reservation": 0, "swap": 0}}), &[]);
+        gives(json!({"memory": {"limit": -1}}), &["MemoryMax=infinity", "MemorySwapMax=infinity"]);
+        gives(json!({"memory": {"limit": 10, "swap": 10}}), &["MemoryMax=10", "MemorySwapMax=0"]);
+        gives(json!({"memory": {"limit": 10, "swap": -1}}), &["MemoryMax=10", "MemorySwapMax=infinity"]);
+        gives(json!({"memory": {"reservation": 7}}), &["MemoryLow=7"]);
+    }
+
+    #[test]
+    fn cpu() {
+        // Rounded up, to 10 ms of a second.
+        gives(json!({"cpu": {"quota": 12345}}), &["CPUQuotaPerSecUSec=130000"]);
+        gives(
+            json!({"cpu": {"quota": 50000, "period": 50000}}),
+            &["CPUQuotaPeriodUSec=50000", "CPUQuotaPerSecUSec=1000000"],
+        );
+        gives(json!({"cpu": {"quota": -1}}), &["CPUQuotaPerSecUSec=infinity"]);
+        gives(
+            json!({"cpu": {"quota": i64::MAX, "period": 1}}),
+            &[
+                "CPUQuotaPeriodUSec=1",
+                &format!("CPUQuotaPerSecUSec={}", (u64::MAX - QUOTA_STEP).next_multiple_of(QUOTA_STEP)),
+            ],
+        );
+        gives(json!({"cpu": {"shares": 1024}}), &["CPUWeight=100"]);
+        gives(json!({"cpu": {"shares": 1024, "idle": 1}}), &["CPUWeight=0, from systemd 252 on"]);
+        gives(json!({"cpu": {"cpus": "0-2, 9", "mems": "1"}}), &["AllowedCPUs=0,1,2,9", "AllowedMemoryNodes=1"]);
+        gives(json!({"cpu": {"cpus": "all", "mems": "3-1"}}), &[]);
+        gives(json!({"cpu": {"cpus": "99999999"}}), &[]);
+    }
+
+    #[test]
+    fn others() {
+        gives(json!({"pids": {"limit": 5}}), &["TasksMax=5"]);
+        gives(json!({"pids": {"limit": -1}}), &["TasksMax=infinity"]);
+        // systemd has no such limit; the file has.
+        gives(json!({"pids": {"limit": 0}}), &[]);
+        gives(json!({"blockIO": {"weight": 10}}), &["IOWeight=1"]);
+        gives(json!({"blockIO": {"weight": 1000}}), &["IOWeight=10000"]);
+    }
+
+    #[test]
+    fn files_override() {
+        gives(
+            json!({"memory": {"limit": 10}, "unified": {
+                "cpu.max": "max 50000", "cpu.weight": "300", "memory.max": "20", "memory.min": "max", "pids.max": "7",
+                "cpuset.cpus": "1", "memory.oom.group": "1"
+            }}),
+            &[
+                "CPUQuotaPeriodUSec=50000",
+                "CPUQuotaPerSecUSec=infinity",
+                "CPUWeight=300",
+                "AllowedCPUs=1",
+                "MemoryMax=20",
+                "MemoryMin=infinity",
+                "TasksMax=7",
+            ],
+        );
+        gives(json!({"unified": {"memory.max": "1G", "cpu.weight": "0", "cpu.max": "x", "pids.max": "0"}}), &[]);
+    }
+
+    #[test]
+    fn what_an_update_changes_and_what_was_before() {
+        let old = resources(json!({"memory": {"limit": 10}, "pids": {"limit": 3}}));
+        let new = resources(json!({"memory": {"limit": 20, "reservation": 5}, "pids": {"limit": 3}}));
+        let (changed, before) = changes(&old, &new, |_| false);
+        assert_eq!(shown(&changed), ["MemoryMax=20", "MemoryLow=5"]);
+        assert_eq!(shown(&before), ["MemoryMax=10", "MemoryLow=0"]);
+        let (given, _) = changes(&old, &new, |origin| origin == "/linux/resources/pids/limit");
+        assert_eq!(shown(&given).last().map(String::as_str), Some("TasksMax=3"));
+    }
+}
