@@ -26,6 +26,14 @@ pub(crate) fn write_label(proc: Fd, file: &CStr, value: &CStr, expect: &CStr) ->
     written
 }
 
+/// SELinux takes it for whatever filesystem, also for one without extended attributes.
+pub(crate) fn label_mount(mount: Fd, label: &CStr) -> Result<(), Errno> {
+    let root = sys::openat2(mount, c".", O_DIRECTORY, 0, RESOLVE_BENEATH)?;
+    let labelled = sys::fsetxattr(root, c"security.selinux", label.to_bytes_with_nul());
+    sys::close(root);
+    labelled
+}
+
 /// The longest label that is compared.
 const LONGEST: usize = 4096;
 

@@ -370,6 +370,10 @@ pub(crate) fn mount_setattr(at: Fd, path: &CStr, flags: u32, set: u64, clear: u6
     done(call(nr::MOUNT_SETATTR, [at.0 as usize, text(path), flags as usize, attr, size_of_val(&attributes), 0]))
 }
 
+pub(crate) fn fsetxattr(fd: Fd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    done(call(nr::FSETXATTR, [fd.0 as usize, text(name), value.as_ptr() as usize, value.len(), 0, 0]))
+}
+
 pub(crate) fn fsopen(fstype: &CStr) -> Result<Fd, Errno> {
     fd(call(nr::FSOPEN, [text(fstype), 1, 0, 0, 0, 0]))
 }

@@ -58,7 +58,7 @@ pub(crate) const O_NOFOLLOW: u32 = 0o400_000;
 
 #[rustfmt::skip]
 pub(super) mod number {
-    pub(crate) const READ: usize = 0; pub(crate) const WRITE: usize = 1; pub(crate) const CLOSE: usize = 3;
+    pub(crate) const FSETXATTR: usize = 190; pub(crate) const READ: usize = 0; pub(crate) const WRITE: usize = 1; pub(crate) const CLOSE: usize = 3;
     pub(crate) const LSEEK: usize = 8; pub(crate) const MMAP: usize = 9; pub(crate) const RT_SIGACTION: usize = 13;
     pub(crate) const IOCTL: usize = 16; pub(crate) const FSTATFS: usize = 138;
     pub(crate) const RT_SIGPROCMASK: usize = 14; pub(crate) const RECVFROM: usize = 45; pub(crate) const SENDMSG: usize = 46;

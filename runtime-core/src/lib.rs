@@ -78,5 +78,6 @@ pub use state::{State, Status};
 pub use statistics::{
     Cpu, Cpuset, Figures, Hugetlb, IoDevice, Memory, Meter, Pids, Pressure, Rdma, Stalls, Statistics,
 };
+pub use update::Schemata;
 pub use watch::{Event, Level, Shortage, Watch};
 pub use wire::WindowSize;

@@ -22,6 +22,7 @@ fn root() -> Facts {
         foreign_namespaces: 0,
         time_namespaces: true,
         lsm: LsmFacts::default(),
+        resctrl: None,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),
@@ -79,7 +80,6 @@ fn without(mut config: Value, pointer: &str) -> Value {
 #[test]
 fn what_later_versions_bring_is_unsupported_and_named() {
     for (pointer, value, origin) in [
-        ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
         ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
     ] {
@@ -182,7 +182,8 @@ fn labels_are_written_late_and_the_keyring_has_its_own() {
         })
         .collect();
     assert_eq!(contexts, ["devpts", "tmpfs"], "not the kernel's own, and not where the mount has one");
-    assert!(plan.warnings().iter().any(|warning| warning.contains("mqueue")), "{:?}", plan.warnings());
+    assert!(at("mount mqueue") < at("label the mount in") && at("label the mount in") < at("become uid"));
+    at("make an empty read-only tmpfs as slot 5, labelled \"u:object_r:f:s0\"");
 }
 
 #[test]
@@ -252,7 +253,6 @@ fn empty_values_ask_for_nothing() {
         ("/hooks", json!({})),
         ("/hooks", json!({ "prestart": [], "poststop": null })),
         ("/linux/seccomp", json!({})),
-        ("/linux/intelRdt", json!({ "enableMonitoring": false })),
         ("/linux/netDevices", json!({})),
         ("/linux/timeOffsets", json!({})),
         ("/linux/resources/memory", json!({ "limit": 0, "disableOOMKiller": false })),
@@ -472,4 +472,41 @@ fn an_unknown_capability_is_only_a_warning() {
     assert!(warned("can't raise ambient capability CAP_CHOWN: "), "{:?}", plan.warnings());
     let plan = compile(&without(base(), "/process/capabilities"), &root()).unwrap();
     assert!(plan.to_string().contains("bound capabilities to 0x0"), "none configured are none at all");
+}
+
+/// config-linux.md#intelrdt
+#[test]
+fn odd_classes_of_service_and_schemata() {
+    let with = |value: Value| {
+        let mut config = base();
+        set(&mut config, "/linux/intelRdt", value);
+        compile(&config, &Facts { resctrl: Some("/sys/fs/resctrl".into()), ..root() })
+    };
+    for (value, origin, why) in [
+        (json!({ "closID": "." }), "closID", "no name"),
+        (json!({ "closID": ".." }), "closID", "no name"),
+        (json!({ "closID": "a/b" }), "closID", "slash"),
+        (json!({ "closID": "/a" }), "closID", "slash"),
+        (json!({ "closID": "//" }), "closID", "slash"),
+        (json!({ "closID": "a\nb" }), "closID", "control"),
+        (json!({ "closID": "info" }), "closID", "for itself"),
+        (json!({ "closID": "mon_groups" }), "closID", "for itself"),
+        (json!({ "closID": "x".repeat(256) }), "closID", "255"),
+        (json!({ "memBwSchema": "L3:0=f" }), "memBwSchema", "MB:"),
+        (json!({ "memBwSchema": "MB:0=10\nMB:1=10" }), "memBwSchema", "one line"),
+        (json!({ "schemata": ["L3:0=f", "MB:0=10\nL2:0=1"] }), "schemata/1", "no line"),
+        (json!({ "schemata": [""] }), "schemata/0", "no line"),
+    ] {
+        let invalid = with(value).unwrap_err();
+        assert_eq!(invalid.origin, format!("/linux/intelRdt/{origin}"), "{invalid}");
+        assert!(invalid.why.contains(why) && !invalid.unsupported, "{invalid}");
+    }
+    // The spec says SHOULD of this one, and engines have lines for code and for data in it.
+    let plan = with(json!({ "l3CacheSchema": "L3DATA:0=f\nL3CODE:0=f" })).unwrap();
+    assert!(plan.warnings().iter().any(|warning| warning.contains("/linux/intelRdt/l3CacheSchema")));
+    assert!(plan.to_string().contains("L3DATA:0=f\\nL3CODE:0=f\""), "{plan}");
+    // An empty object is one that is set.
+    assert!(with(json!({})).unwrap().to_string().contains("make the CLOS"));
+    let invalid = refused(&[("/linux/intelRdt", json!({}))], "/linux/intelRdt", "resctrl is not mounted");
+    assert!(invalid.unsupported);
 }

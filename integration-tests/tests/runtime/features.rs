@@ -232,7 +232,6 @@ fn agree_with_what_is_not_built_in(scene: &Scene) {
     let features = features(scene);
     let cases = [
         ("/linux/seccomp/enabled", "/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"})),
-        ("/linux/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "x", "l3CacheSchema": "L3:0=f"})),
         ("/linux/netDevices/enabled", "/linux/netDevices", json!({"eth9": {}})),
     ];
     for (feature, pointer, value) in cases {
@@ -245,6 +244,9 @@ fn agree_with_what_is_not_built_in(scene: &Scene) {
     for (feature, pointer, value) in [
         ("/linux/apparmor/enabled", "/process/apparmorProfile", json!("unconfined")),
         ("/linux/selinux/enabled", "/process/selinuxLabel", json!("system_u:system_r:t:s0")),
+        ("/linux/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "x", "l3CacheSchema": "L3:0=f"})),
+        ("/linux/intelRdt/schemata", "/linux/intelRdt", json!({"schemata": ["L3:0=f"]})),
+        ("/linux/intelRdt/monitoring", "/linux/intelRdt", json!({"enableMonitoring": true})),
     ] {
         let mut bundle = scene.bundle();
         bundle.set(pointer, value).write();

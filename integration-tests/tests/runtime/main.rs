@@ -26,6 +26,7 @@ mod pause;
 mod planc;
 mod process;
 mod ps;
+mod rdt;
 mod resources;
 mod rootfs;
 mod rootless;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         attached::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,
+        rdt::TESTS,
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,

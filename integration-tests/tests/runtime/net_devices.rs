@@ -10,6 +10,9 @@ use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use serde_json::json;
 
+use crate::killsweep::stop_and_kill;
+use crate::planc::steps_with;
+
 const VETH: Need = Need::Works("ip link add planc-try type veth peer name planc-try-p && ip link del planc-try");
 const OF_1_3: Need = Need::Spec(1, 3);
 
@@ -25,6 +28,8 @@ integration_tests::tests! {
     comes_back_when_create_fails [OF_1_3, VETH],
     comes_back_out_of_a_user_namespace [OF_1_3, VETH],
     comes_back_out_of_a_joined_namespace [OF_1_3, VETH],
+    comes_back_when_create_was_killed [Need::Failpoints, VETH],
+    stays_in_a_joined_namespace_when_it_is_deleted [OF_1_3, VETH],
     refuses_a_missing_one_before_anything_is_made [OF_1_3, VETH],
     refuses_a_name_that_is_taken [OF_1_3, VETH],
     refuses_a_joined_namespace_that_is_the_hosts [OF_1_3, VETH],
@@ -223,6 +228,44 @@ fn comes_back_out_of_a_joined_namespace(scene: &Scene) {
     comes_back(scene, &device, bundle(scene, json!({"pd0": {"name": "eth0"}})).namespace("network", Some(&path)));
     holder.kill().unwrap();
     holder.wait().unwrap();
+}
+
+/// A create that is killed, whatever it was at: what it had moved to a namespace that outlives it comes back with the delete.
+fn comes_back_when_create_was_killed(scene: &Scene) {
+    let (device, other) = (Veth::with_addresses("pd0"), Veth::new("pd1"));
+    let (mut holder, path) = held();
+    let mut bundle = bundle(scene, json!({"pd0": {"name": "eth0"}, "pd1": {"name": "pd0"}}));
+    bundle.namespace("network", Some(&path));
+    let before = (device.seen(), other.seen());
+    let steps = steps_with(scene, &bundle, &[]);
+    let container = scene.container(&bundle);
+    let of = |op: &str| steps.iter().position(|step| step["op"] == op).unwrap_or_else(|| panic!("no {op}"));
+    for index in [of("MoveNetDevice"), of("MoveNetDevice") + 1, of("MoveNetDevice") + 2, of("RecordState")] {
+        stop_and_kill(container.create_call(&[]), index + 1);
+        container.delete_force();
+        assert_eq!((device.seen(), other.seen()), before, "killed at {}", steps[index]);
+        container.assert_gone();
+    }
+    // Where somebody has ended the namespace meanwhile nothing can be given back, and the delete says so.
+    stop_and_kill(container.create_call(&[]), of("RecordState") + 1);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    scene.rt(&["delete", "--force", &container.id]).ok().says("were not given back");
+    container.assert_gone();
+}
+
+/// Once it is created it is as config.json says, and what is in the namespace is its maker's business.
+fn stays_in_a_joined_namespace_when_it_is_deleted(scene: &Scene) {
+    let _device = Veth::with_addresses("pd0");
+    let (mut holder, path) = held();
+    let mut bundle = bundle(scene, json!({"pd0": {"name": "eth0"}}));
+    let container = scene.container(bundle.namespace("network", Some(&path)));
+    container.create();
+    container.delete_force();
+    let after = inside(&path, "address show dev eth0");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(after.contains("inet 192.0.2.1/24"), "{after}");
 }
 
 fn refuses_a_missing_one_before_anything_is_made(scene: &Scene) {

@@ -7,7 +7,9 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
-use super::{capabilities, cgroup, lsm, namespaces, process, procfs, program, rlimits, scheduling, seccomp, terminal};
+use super::{
+    capabilities, cgroup, lsm, namespaces, process, procfs, program, rdt, rlimits, scheduling, seccomp, terminal,
+};
 use crate::facts::Facts;
 use crate::id::Id;
 use crate::state::Status;
@@ -58,6 +60,8 @@ pub struct Joining<'a> {
     pub cgroup: Option<&'a Path>,
     /// The unit that its cgroup is of, where systemd made it.
     pub unit: Option<&'a str>,
+    /// The groups of resctrl that its processes are in, in the order in which they are entered.
+    pub groups: &'a [PathBuf],
     /// What the caller asks for.
     pub options: &'a ExecOptions,
 }
@@ -105,6 +109,7 @@ impl LaunchPlan {
         // Join.
         process::harden(plan);
         enter_unit(joining, facts, plan)?;
+        rdt::enter_all(joining.groups, plan)?;
         scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
         let proc = labels.are_asked_for().then(|| procfs::open_joined(request, labels.origin(), plan)).transpose()?;

@@ -49,7 +49,7 @@ fn linux() -> LinuxFeature {
     let mut selinux = Selinux::default();
     selinux.set_enabled(Some(true));
     let mut rdt = IntelRdt::default();
-    rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
+    rdt.set_enabled(Some(true)).set_schemata(Some(true)).set_monitoring(Some(true));
     let mut policy = MemoryPolicy::default();
     policy
         .set_modes(Some(scheduling::MODES.map(|(_, name, ..)| name.to_owned()).to_vec()))

@@ -20,6 +20,7 @@ mod plan;
 mod process;
 mod procfs;
 mod program;
+pub(crate) mod rdt;
 mod rlimits;
 mod rootfs;
 mod scheduling;
@@ -242,6 +243,7 @@ struct Chapters<'a> {
     labels: lsm::Labels,
     names: process::Names<'a>,
     net_devices: net_devices::NetDevices,
+    rdt: rdt::Rdt,
     limits: rlimits::Limits,
     scheduling: scheduling::Scheduling,
     offsets: time_offsets::TimeOffsets,
@@ -255,7 +257,6 @@ struct Chapters<'a> {
 
 impl<'a> Chapters<'a> {
     fn read(request: &'a Request<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
-        check::supported(request.linux)?;
         let mounts = mounts::Mounts::read(request, plan)?;
         let user = process::User::read(request)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
@@ -268,6 +269,7 @@ impl<'a> Chapters<'a> {
             labels: lsm::Labels::read(request)?,
             names: process::Names::read(request.spec, &request.spaces)?,
             net_devices: net_devices::NetDevices::read(request)?,
+            rdt: rdt::Rdt::read(request, plan)?,
             limits: rlimits::Limits::read(request.process.rlimits().as_ref())?,
             scheduling: scheduling::Scheduling::read(request.process, request.linux, plan)?,
             offsets: time_offsets::TimeOffsets::read(request)?,
@@ -299,14 +301,16 @@ impl<'a> Chapters<'a> {
         namespaces::open(request, plan);
         let listener = process::listen(request, plan)?;
         let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
+        self.rdt.make(plan);
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
         cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
+        self.rdt.enter(plan);
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan);
-        self.net_devices.move_in(plan);
+        self.net_devices.move_in(request, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
         rootfs::attach(request, plan);
@@ -321,7 +325,7 @@ impl<'a> Chapters<'a> {
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
         let proc = if procfs::opens_late(request) { self.open_proc(request, plan)? } else { proc };
-        rootfs::cover(&self.covered, &taken, plan)?;
+        rootfs::cover(request, &self.covered, &taken, plan)?;
         sysctl::write(&self.sysctls, proc, plan);
         self.names.set(plan);
         self.program.enter_directory(plan);

@@ -248,26 +248,21 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
         source: source.filter(|source| !source.is_empty()).map(|source| short(&origin, source)).transpose()?,
         params,
         read_only_at_the_end,
-        context: context(request, &asked, fstype, plan)?,
+        context: context(request, &asked, fstype)?,
         pid,
     };
     let real = of_the_kernel && fstype != "tmpfs";
     planned(asked, what, attributes, if real { Target::RealDirectory } else { Target::Directory })
 }
 
+/// It takes a label only once it is mounted.
+const MQUEUE: &str = "mqueue";
+
 /// `linux.mountLabel`, unless the mount's own options say a label. It needs no quotes: fsconfig(2) takes a value whole.
-fn context(
-    request: &Request<'_>,
-    asked: &Asked<'_>,
-    fstype: &str,
-    plan: &mut Draft,
-) -> Result<Option<CString>, Invalid> {
+fn context(request: &Request<'_>, asked: &Asked<'_>, fstype: &str) -> Result<Option<CString>, Invalid> {
     let has_own = asked.options.data.iter().any(|data| lsm::is_context(data.key.to_bytes()));
     let Some(label) = lsm::mount_label(request.linux, request.facts)?.filter(|_| !has_own) else { return Ok(None) };
-    if fstype == "mqueue" {
-        plan.warn(format!("a mqueue takes no label when it is mounted: it has that of the policy ({})", asked.origin));
-    }
-    lsm::takes_context(fstype).then(|| short(lsm::MOUNT, label)).transpose()
+    (lsm::takes_context(fstype) || fstype == MQUEUE).then(|| short(lsm::MOUNT, label)).transpose()
 }
 
 /// Engines ask for `gid=5` (tty) whatever is mapped; the kernel refuses a gid that is not.
@@ -405,14 +400,17 @@ fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Re
     let What::Filesystem { fstype, source, params, read_only_at_the_end, context, pid } = &mount.what else {
         return Ok(None);
     };
-    let context =
-        context.as_deref().map(|label| Param { key: Text(c"context"), value: Some(Text(label)), option: None });
+    let label = context.as_deref().map(Text);
+    let is_late = fstype.as_bytes() == MQUEUE.as_bytes();
+    let context = label.filter(|_| !is_late);
+    let context = context.map(|label| Param { key: Text(c"context"), value: Some(label), option: None });
     let params: Vec<_> = params
         .iter()
         .map(|data| Param { key: Text(&data.key), value: data.value.as_deref().map(Text), option: Some(data.option) })
         .chain(context)
         .collect();
-    let keep = read_only_at_the_end.then(|| plan.slot()).transpose()?;
+    let label = label.filter(|_| is_late);
+    let keep = (*read_only_at_the_end || label.is_some()).then(|| plan.slot()).transpose()?;
     let op = InitOp::Mount {
         fstype: Text(fstype),
         source: source.as_deref().map(Text),
@@ -425,7 +423,10 @@ fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Re
         pid: *pid,
     };
     plan.init(&mount.origin, op);
-    Ok(keep)
+    if let (Some(slot), Some(label)) = (keep, label) {
+        plan.init(lsm::MOUNT, InitOp::LabelMount { slot, label });
+    }
+    Ok(keep.filter(|_| *read_only_at_the_end))
 }
 
 /// What had to wait for its mount points becomes read-only.

@@ -56,9 +56,10 @@ impl NetDevices {
     }
 
     /// Once init is in the container's network namespace, and before anything of the container's looks at it.
-    pub(super) fn move_in(&self, plan: &mut Draft) {
+    pub(super) fn move_in(&self, request: &Request<'_>, plan: &mut Draft) {
+        let joined = request.spaces.path(Ns::Network).map(Text);
         for Device { origin, name, inside } in &self.0 {
-            plan.host(origin, HostOp::MoveNetDevice { name: Text(name), inside: Text(inside) });
+            plan.host(origin, HostOp::MoveNetDevice { name: Text(name), inside: Text(inside), joined });
         }
     }
 }

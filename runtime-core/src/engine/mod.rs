@@ -9,6 +9,7 @@ mod host;
 mod net_devices;
 pub(crate) mod oom;
 mod program;
+mod rdt;
 mod spawn;
 pub(crate) mod start;
 #[cfg(test)]

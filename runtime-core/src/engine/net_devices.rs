@@ -1,10 +1,15 @@
 //! The host's steps on network devices.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use super::failure;
 use super::walk::Walk;
 use crate::compile::Step;
 use crate::error::{Error, Result};
 use crate::host::net_devices::{self, NetDevices, NotMoved};
+use crate::host::record::Record;
 use crate::wire::Text;
 
 impl Walk<'_> {
@@ -16,17 +21,31 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn move_net_device(&mut self, step: &Step<'_>, name: Text<'_>, inside: Text<'_>) -> Result<()> {
+    pub(super) fn move_net_device(
+        &mut self,
+        step: &Step<'_>,
+        [name, inside]: [Text<'_>; 2],
+        joined: Option<Text<'_>>,
+    ) -> Result<()> {
         let pid = self.pid().map_err(|errno| failure::refused(self.plan, step, errno))?;
-        let mut devices = match self.net_devices.take() {
+        let devices = match self.net_devices.take() {
             Some(devices) => devices,
             None => NetDevices::of(pid).map_err(|why| self.not_moved(step, why))?,
         };
         let [name, inside] = [name, inside].map(|text| String::from_utf8_lossy(text.bytes()).into_owned());
-        let moved = devices.take(&name, &inside);
-        // Also where it was not: what was moved before is to go back.
-        self.net_devices = Some(devices);
-        moved.map_err(|why| self.not_moved(step, why))
+        // Also where it is not moved: what was moved before is to go back.
+        let devices = self.net_devices.insert(devices);
+        let found = devices.find(&name, &inside);
+        let record = joined.map(|path| devices.record(Path::new(OsStr::from_bytes(path.bytes())))).transpose();
+        found.map_err(|why| self.not_moved(step, why))?;
+        // A new namespace ends with init, and its devices with it, or the kernel gives them back.
+        if let Some(record) = record.map_err(|errno| failure::refused(self.plan, step, errno))? {
+            self.record.net_devices = Some(record);
+            let state = self.state().map_err(|errno| failure::refused(self.plan, step, errno))?;
+            state.save(&self.record)?;
+        }
+        let taken = self.net_devices.as_ref().map_or(Err(NotMoved::Missing), |devices| devices.take(&inside));
+        taken.map_err(|why| self.not_moved(step, why))
     }
 
     fn not_moved(&self, step: &Step<'_>, why: NotMoved) -> Error {
@@ -47,4 +66,13 @@ pub(super) fn undo(devices: Option<NetDevices>, error: Error) -> Error {
     let why = refusal.said.unwrap_or_else(|| refusal.errno.desc().to_owned());
     let note = error.note().map_or_else(String::new, |note| format!("{note}; "));
     error.with_note(Some(format!("{note}the network device {name} could not be given back to the host: {why}")))
+}
+
+/// Gives the host back what a create that was killed had moved to a namespace which is still there. What cannot be is told,
+/// and keeps nobody from deleting what is left of the container.
+pub(super) fn end(record: &Record) {
+    let Some(moved) = record.net_devices.as_ref().filter(|_| record.init.is_none()) else { return };
+    if let Err(why) = moved.give_back() {
+        log::warn!("{why}");
+    }
 }

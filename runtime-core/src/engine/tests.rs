@@ -17,15 +17,15 @@ use crate::process::Stdio;
 use crate::sys::process::try_wait;
 use crate::wire::{self, HostOp, InitOp, List, Op, Place, Slot, Spaces, Text};
 
-fn plan(ops: &[Op<'_>]) -> LaunchPlan {
+pub(super) fn plan(ops: &[Op<'_>]) -> LaunchPlan {
     let mut bytes = Vec::new();
     wire::begin(&mut bytes);
     ops.iter().for_each(|op| wire::append(&mut bytes, "/here", op));
     LaunchPlan::from_bytes(bytes).unwrap()
 }
 
-const SPAWN: Op<'_> = Op::Host(HostOp::SpawnInit { spaces: Spaces(0), into_cgroup: false });
-const RECORD: Op<'_> = Op::Host(HostOp::RecordState {});
+pub(super) const SPAWN: Op<'_> = Op::Host(HostOp::SpawnInit { spaces: Spaces(0), into_cgroup: false });
+pub(super) const RECORD: Op<'_> = Op::Host(HostOp::RecordState {});
 
 fn find(path: &'static CStr, text: &[Text<'static>]) -> LaunchPlan {
     plan(&[
@@ -39,7 +39,7 @@ fn find(path: &'static CStr, text: &[Text<'static>]) -> LaunchPlan {
     ])
 }
 
-fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path::PathBuf) {
+pub(super) fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path::PathBuf) {
     let root = std::env::temp_dir().join(format!("planc-ops-{}-{name}", std::process::id()));
     let id = Id::new(name).unwrap();
     let state = StateDir::claim(&root, &id).unwrap();

@@ -14,6 +14,7 @@ use super::failure::{self, End};
 use super::hooks;
 use super::net_devices;
 use super::program::Program;
+use super::rdt;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
 use super::unit::Contact;
@@ -85,6 +86,8 @@ pub(super) struct Walk<'a> {
     pub(super) terminal: Option<OwnedFd>,
     /// The host's network devices that the container got.
     pub(super) net_devices: Option<NetDevices>,
+    /// While the groups of a resctrl are made.
+    pub(super) rdt_lock: Option<std::fs::File>,
     /// The file that init's pid was written to.
     pub(super) pid_file: Option<PathBuf>,
     /// When each host step began, by index; 0 where it is init's.
@@ -136,6 +139,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         init: None,
         terminal: None,
         net_devices: None,
+        rdt_lock: None,
         pid_file: None,
         begins,
     };
@@ -322,6 +326,7 @@ impl Walk<'_> {
             }
         }
         let error = net_devices::undo(self.net_devices.take(), error);
+        self.rdt_lock = None;
         self.cgroup = None;
         if let Some(path) = &self.pid_file {
             // Another's of the same name would be gone as well: it was replaced.
@@ -331,7 +336,7 @@ impl Walk<'_> {
         let contact = std::mem::take(&mut self.contact);
         let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
         let end = |cgroup| end_cgroup(cgroup, state.mark(), own_pids, contact, deadline);
-        let removed = cgroup.map_or(Ok(()), end);
+        let removed = cgroup.map_or(Ok(()), end).and_then(|()| rdt::end(&self.record, rdt::Ending::Undone));
         match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
             Ok(()) => error,
             Err(left) => error.and_left(&left.to_string()),

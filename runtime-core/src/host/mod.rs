@@ -7,6 +7,7 @@ pub(crate) mod hooks;
 pub(crate) mod net_devices;
 mod netlink;
 pub(crate) mod process;
+pub(crate) mod rdt;
 pub(crate) mod record;
 pub(crate) mod socket;
 pub(crate) mod state;

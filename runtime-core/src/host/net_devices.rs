@@ -2,10 +2,12 @@
 //! names and addresses, and back again where the container is not made after all.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
+use serde::{Deserialize, Serialize};
 
 use super::netlink::{Message, NLM_F_CREATE_EXCL, Refusal, Socket, attributes, number};
 
@@ -14,21 +16,26 @@ const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_NEW_IFINDEX: u16 = 49;
 const IFF_UP: u32 = 1;
 
 /// An interface of a network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Link {
     index: u32,
     up: bool,
+    /// Its hardware address, by which it is known again.
+    hardware: Vec<u8>,
 }
 
 /// struct ifinfomsg
-fn link_header(index: u32, flags: u32, change: u32) -> [u8; 16] {
-    let mut header = [0; 16];
+const LINK_HEADER: usize = 16;
+
+fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK_HEADER] {
+    let mut header = [0; LINK_HEADER];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..].copy_from_slice(&change.to_ne_bytes());
@@ -36,11 +43,14 @@ fn link_header(index: u32, flags: u32, change: u32) -> [u8; 16] {
 }
 
 fn link_of(answer: &[u8]) -> Option<Link> {
-    Some(Link { index: number(answer, 4)?, up: number(answer, 8)? & IFF_UP != 0 })
+    let (index, flags) = (number(answer, 4)?, number(answer, 8)?);
+    let mut attributes = attributes(answer.get(LINK_HEADER..)?);
+    let hardware = attributes.find(|(kind, _)| *kind == IFLA_ADDRESS).map_or(&[][..], |(_, value)| value).to_vec();
+    Some(Link { index, up: flags & IFF_UP != 0, hardware })
 }
 
 /// An address of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Address {
     family: u8,
     prefix: u8,
@@ -101,8 +111,10 @@ impl Socket {
         self.get(Message::new(RTM_GETLINK, &link_header(0, 0, 0)).with_text(IFLA_IFNAME, name))
     }
 
-    fn has(&self, index: u32) -> Result<bool, Refusal> {
-        self.get(Message::new(RTM_GETLINK, &link_header(index, 0, 0))).map(|link| link.is_some())
+    /// Whether the interface with this index is that one.
+    fn has(&self, index: u32, link: &Link) -> Result<bool, Refusal> {
+        let found = self.get(Message::new(RTM_GETLINK, &link_header(index, 0, 0)))?;
+        Ok(found.is_some_and(|found| found.hardware == link.hardware))
     }
 
     fn get(&self, message: Message) -> Result<Option<Link>, Refusal> {
@@ -175,7 +187,8 @@ impl<E: Into<Refusal>> From<E> for NotMoved {
 }
 
 /// A device that was moved, or was about to be.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Moved {
     name: String,
     before: Link,
@@ -196,37 +209,64 @@ pub(crate) struct NetDevices {
     moved: Vec<Moved>,
 }
 
+/// What a namespace is known by: its device and inode.
+type Identity = (u64, u64);
+
+fn identity(namespace: &OwnedFd) -> nix::Result<Identity> {
+    fstat(namespace).map(|status| (status.st_dev, status.st_ino))
+}
+
+fn open_namespace(path: &Path) -> nix::Result<OwnedFd> {
+    open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
 impl NetDevices {
     /// For the network namespace of a process, which must not end meanwhile.
     pub(crate) fn of(pid: u32) -> Result<Self, NotMoved> {
-        let open = |path: &str| open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        let own = open("/proc/thread-self/ns/net")?;
-        let namespace = open(&format!("/proc/{pid}/ns/net"))?;
-        let (one, other) = (fstat(&own)?, fstat(&namespace)?);
-        if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) {
+        let namespace = open_namespace(Path::new(&format!("/proc/{pid}/ns/net")))?;
+        let devices = Self::between(open_namespace(Path::new(OWN))?, namespace)?;
+        if identity(&devices.own)? == identity(&devices.namespace)? {
             return Err(NotMoved::NotPrivate);
         }
+        Ok(devices)
+    }
+
+    fn between(own: OwnedFd, namespace: OwnedFd) -> nix::Result<Self> {
         let inside = Socket::open_in(namespace.as_fd())?;
         Ok(Self { outside: Socket::open()?, own, namespace, inside, moved: Vec::new() })
     }
 
-    /// Moves the device `name` of the caller's namespace, with its addresses that are global and permanent; there it is
-    /// up, and called `inside`. `%d` in that name is a number the kernel chooses.
-    pub(crate) fn take(&mut self, name: &str, inside: &str) -> Result<(), NotMoved> {
+    /// Finds out all about the device `name` of the caller's namespace before [`Self::take`] moves it.
+    pub(crate) fn find(&mut self, name: &str, inside: &str) -> Result<(), NotMoved> {
         let before = self.outside.link(name)?.ok_or(NotMoved::Missing)?;
         if self.inside.link(inside)?.is_some() {
             return Err(NotMoved::Taken);
         }
         let addresses = self.outside.addresses(before.index)?;
         let index = self.inside.free_index()?;
-        // First, since a request that moved it can still fail: its new name comes after.
-        let moved = Moved { name: name.to_owned(), before, index, addresses };
-        self.moved.push(moved);
-        let Some(moved) = self.moved.last() else { return Err(NotMoved::Missing) };
-        self.outside.give(before.index, self.namespace.as_fd(), inside, index)?;
-        self.inside.address(index, &moved.addresses, Scope::Global)?;
-        self.inside.up(index)?;
+        self.moved.push(Moved { name: name.to_owned(), before, index, addresses });
         Ok(())
+    }
+
+    /// Moves the device that was found last, with its addresses that are global and permanent; there it is up, and called
+    /// `inside`. `%d` in that name is a number the kernel chooses.
+    pub(crate) fn take(&self, inside: &str) -> Result<(), NotMoved> {
+        let Some(Moved { before, index, addresses, .. }) = self.moved.last() else { return Err(NotMoved::Missing) };
+        self.outside.give(before.index, self.namespace.as_fd(), inside, *index)?;
+        self.inside.address(*index, addresses, Scope::Global)?;
+        self.inside.up(*index)?;
+        Ok(())
+    }
+
+    /// What is to be known of them by whoever gives them back in another process's stead; `path` is where their namespace
+    /// is found.
+    pub(crate) fn record(&self, path: &Path) -> nix::Result<MovedRecord> {
+        Ok(MovedRecord {
+            path: path.to_owned(),
+            namespace: identity(&self.namespace)?,
+            own: identity(&self.own)?,
+            devices: self.moved.clone(),
+        })
     }
 
     /// Gives all of them back, the last first, as they were: with their names, indexes and permanent addresses, and up
@@ -243,14 +283,72 @@ impl NetDevices {
         result
     }
 
+    /// One that is not there was not moved, or is somebody else's by now. Its index may be another one's by now.
     fn give_one_back(&self, moved: &Moved) -> Result<(), Refusal> {
-        if !self.inside.has(moved.index)? {
+        if !self.inside.has(moved.index, &moved.before)? {
             return Ok(());
         }
-        let Link { index, up } = moved.before;
-        self.inside.give(moved.index, self.own.as_fd(), &moved.name, index)?;
+        let give = |index| self.inside.give(moved.index, self.own.as_fd(), &moved.name, index).map(|()| index);
+        let index = match give(moved.before.index) {
+            Err(refusal) if refusal.errno == Errno::EBUSY => give(self.outside.free_index()?)?,
+            given => given?,
+        };
         self.outside.address(index, &moved.addresses, Scope::Any)?;
-        if up { self.outside.up(index) } else { Ok(()) }
+        if moved.before.up { self.outside.up(index) } else { Ok(()) }
+    }
+}
+
+/// The caller's network namespace.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// The journal of devices that go to a namespace which outlives the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MovedRecord {
+    path: PathBuf,
+    namespace: Identity,
+    own: Identity,
+    devices: Vec<Moved>,
+}
+
+impl MovedRecord {
+    /// Gives them back, whoever was to do so. Why not, in words.
+    pub(crate) fn give_back(&self) -> Result<(), String> {
+        let names: Vec<_> = self.devices.iter().map(|moved| moved.name.as_str()).collect();
+        let failed = |why: &str| Err(format!("network devices ({}) were not given back: {why}", names.join(", ")));
+        let opened = open_namespace(Path::new(OWN)).and_then(|own| Ok((identity(&own)?, own)));
+        let (here, own) = match opened {
+            Ok((here, own)) => (here, own),
+            Err(errno) => return failed(errno.desc()),
+        };
+        if here != self.own {
+            return failed("they came from another network namespace than the caller's");
+        }
+        let namespace = open_namespace(&self.path).and_then(|there| Ok((identity(&there)?, there)));
+        let there = match namespace {
+            Ok((identity, there)) if identity == self.namespace => there,
+            _ => return self.are_all_here().or_else(|_| failed("the network namespace that they went to is gone")),
+        };
+        match NetDevices::between(own, there) {
+            Err(errno) => failed(errno.desc()),
+            Ok(devices) => {
+                NetDevices { moved: self.devices.clone(), ..devices }.give_back().or_else(|(name, refusal)| {
+                    failed(&format!("{name}: {}", refusal.said.as_deref().unwrap_or(refusal.errno.desc())))
+                })
+            }
+        }
+    }
+
+    /// Whether the caller's namespace has all of them: those that had not been moved yet, or that the kernel gave back.
+    fn are_all_here(&self) -> Result<(), NotMoved> {
+        let own = Socket::open()?;
+        for moved in &self.devices {
+            let found = own.link(&moved.name)?;
+            if found.is_none_or(|found| found.hardware != moved.before.hardware) {
+                return Err(NotMoved::Missing);
+            }
+        }
+        Ok(())
     }
 }
 
