@@ -39,7 +39,7 @@ fn refuses_schemata_for_a_container_without_a_class(scene: &Scene) {
     let container = scene.container(scene.bundle().sleep());
     container.run_detached();
     for flag in ["--l3-cache-schema=L3:0=f", "--mem-bw-schema=MB:0=20"] {
-        let done = scene.rt(&["update", flag, "--pids-limit", "17", &container.id]);
+        let done = scene.rt(&["update", flag, &container.id]);
         done.fails().says("config.json /linux/intelRdt").says("no class of service");
     }
     scene.rt(&["update", "--mem-bw-schema", "L3:0=f", &container.id]).fails().says("/linux/intelRdt/memBwSchema");
