@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod embed;
+mod engine_profiles;
 mod fuzz;
 mod lane;
 mod packages;
