@@ -47,6 +47,8 @@ fn whole_plans(has_user: bool) -> [LaunchPlan; 2] {
         foreign_namespaces: 0,
         initial_user_namespace: true,
         time_namespaces: true,
+        lsm: crate::facts::LsmFacts::default(),
+        resctrl: None,
         cgroup: Some(cgroup),
     };
     let console_socket = (!has_user).then(|| "/console.sock".into());
@@ -59,7 +61,8 @@ fn whole_plans(has_user: bool) -> [LaunchPlan; 2] {
     let process = spec.process().as_ref().unwrap();
     let cgroup = Some(Path::new("/sys/fs/cgroup/x"));
     let unit = has_user.then_some("runc-x.scope");
-    let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, unit, options: &options };
+    let (init, groups, options) = (7, &[][..], &options);
+    let joining = Joining { id: &id, bundle, state_dir, process, init, cgroup, unit, groups, options };
     [create, LaunchPlan::exec(&spec, &facts, &joining).unwrap()]
 }
 
