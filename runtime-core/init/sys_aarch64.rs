@@ -58,7 +58,7 @@ pub(crate) const O_NOFOLLOW: u32 = 0o100_000;
 
 #[rustfmt::skip]
 pub(super) mod number {
-    pub(crate) const FSETXATTR: usize = 7; pub(crate) const GETCWD: usize = 17; pub(crate) const DUP3: usize = 24; pub(crate) const MKNODAT: usize = 33;
+    pub(crate) const GETCWD: usize = 17; pub(crate) const DUP3: usize = 24; pub(crate) const MKNODAT: usize = 33;
     pub(crate) const IOCTL: usize = 29; pub(crate) const FSTATFS: usize = 44;
     pub(crate) const MKDIRAT: usize = 34; pub(crate) const SYMLINKAT: usize = 36; pub(crate) const UMOUNT2: usize = 39;
     pub(crate) const PIVOT_ROOT: usize = 41; pub(crate) const CHDIR: usize = 49; pub(crate) const FCHDIR: usize = 50;
@@ -77,8 +77,10 @@ pub(super) mod number {
     pub(crate) const ACCEPT4: usize = 242; pub(crate) const WAIT4: usize = 260; pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const SETNS: usize = 268; pub(crate) const STATX: usize = 291; pub(crate) const OPEN_TREE: usize = 428;
     pub(crate) const MOVE_MOUNT: usize = 429; pub(crate) const FSOPEN: usize = 430; pub(crate) const FSCONFIG: usize = 431;
-    pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const FSPICK: usize = 433; pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
     pub(crate) const FACCESSAT2: usize = 439; pub(crate) const MOUNT_SETATTR: usize = 442;
     pub(crate) const SCHED_SETAFFINITY: usize = 122; pub(crate) const SCHED_SETATTR: usize = 274;
     pub(crate) const IOPRIO_SET: usize = 30; pub(crate) const PERSONALITY: usize = 92; pub(crate) const SET_MEMPOLICY: usize = 237;
+    pub(crate) const FCHMOD: usize = 52; pub(crate) const UTIMENSAT: usize = 88; pub(crate) const GETDENTS64: usize = 61; pub(crate) const READLINKAT: usize = 78;
+    pub(crate) const SENDFILE: usize = 71; pub(crate) const FLISTXATTR: usize = 13; pub(crate) const FGETXATTR: usize = 10; pub(crate) const FSETXATTR: usize = 7;
 }

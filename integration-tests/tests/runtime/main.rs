@@ -14,10 +14,13 @@ mod features;
 mod hook_failures;
 mod hook_limits;
 mod hooks;
+mod idmap;
 mod input;
 mod killsweep;
 mod lifecycle;
 mod lsm;
+mod missing;
+mod mount_flags;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -25,7 +28,9 @@ mod oom;
 mod pause;
 mod planc;
 mod process;
+mod propagation;
 mod ps;
+mod racers;
 mod rdt;
 mod resources;
 mod rootfs;
@@ -68,6 +73,11 @@ fn main() -> ExitCode {
         teardown::TESTS,
         lsm::TESTS,
         mounts::TESTS,
+        mount_flags::TESTS,
+        idmap::TESTS,
+        propagation::TESTS,
+        racers::TESTS,
+        missing::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,

@@ -12,6 +12,7 @@ mod features;
 pub(crate) mod hooks;
 mod idmap;
 mod lsm;
+mod mount_ids;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -299,6 +300,7 @@ impl<'a> Chapters<'a> {
         self.net_devices.find(plan);
         cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
+        self.mounts.make_id_maps(plan);
         let listener = process::listen(request, plan)?;
         let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         self.rdt.make(plan);
@@ -309,7 +311,7 @@ impl<'a> Chapters<'a> {
         cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
         self.rdt.enter(plan);
         self.scheduling.begin(plan);
-        namespaces::enter(request, &self.mounts, &self.offsets, plan);
+        namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
         self.net_devices.move_in(request, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
@@ -326,6 +328,7 @@ impl<'a> Chapters<'a> {
         namespaces::enter_pid(request, plan);
         let proc = if procfs::opens_late(request) { self.open_proc(request, plan)? } else { proc };
         rootfs::cover(request, &self.covered, &taken, plan)?;
+        rootfs::propagate_on(request, plan);
         sysctl::write(&self.sysctls, proc, plan);
         self.names.set(plan);
         self.program.enter_directory(plan);
