@@ -203,16 +203,23 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::MakeDevice { place, device, uid: 1, gid: v.numbers[0] },
         InitOp::BindDevice { place, source: other, device },
         InitOp::MakeLink { place, target: other },
-        InitOp::WriteLabel { proc: slot, file: text, value: other, expect: text },
         InitOp::PivotRoot {},
         InitOp::MoveRoot {},
-        InitOp::TakeNull { slot },
-        InitOp::MakeEmpty { slot, context: flag.then_some(text) },
-        InitOp::LabelMount { slot, label: text },
         InitOp::Mask { place, null: slot, empty: Slot(0) },
         InitOp::Protect { place },
         InitOp::ProtectRoot {},
-        InitOp::OpenProc { slot, host: flag },
+    ]
+}
+
+/// What covers, and what is labelled.
+fn cover_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
+    let (text, other, slot) = (s.texts[0], s.texts[1], Slot(v.slot));
+    vec![
+        InitOp::WriteLabel { proc: slot, file: text, value: other, expect: text },
+        InitOp::LabelMount { slot, label: text },
+        InitOp::TakeNull { slot },
+        InitOp::MakeEmpty { slot, context: v.flag.then_some(text) },
+        InitOp::OpenProc { slot, host: v.flag },
     ]
 }
 
@@ -318,6 +325,7 @@ fn scheduling_ops<'a>(v: &'a Values) -> Vec<InitOp<'a>> {
 fn every<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<Op<'a>> {
     let init = mount_ops(v, s)
         .into_iter()
+        .chain(cover_ops(v, s))
         .chain(process_ops(v, s))
         .chain(scheduling_ops(v))
         .chain(seccomp_ops(v))
