@@ -41,9 +41,9 @@ enum What {
         params: Vec<Data>,
         /// A read-only tmpfs below which later mounts and devices need their mount points: it is made so at the end.
         read_only_at_the_end: bool,
+        copy_up: Option<CopyUp>,
         /// The SELinux label of everything in it.
         context: Option<CString>,
-        copy_up: Option<CopyUp>,
         /// The joined pid namespace that a procfs is to show.
         pid: Option<Slot>,
     },
@@ -529,19 +529,20 @@ fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &m
 }
 
 fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
-    let What::Filesystem { fstype, source, params, read_only_at_the_end, context, copy_up, pid } = &mount.what else {
+    let What::Filesystem { fstype, source, params, read_only_at_the_end, copy_up, context, pid } = &mount.what else {
         return Ok(None);
     };
     let label = context.as_deref().map(Text);
     let is_late = fstype.as_bytes() == MQUEUE.as_bytes();
-    let (early, late) = (label.filter(|_| !is_late), label.filter(|_| is_late));
+    let context = label.filter(|_| !is_late);
     let mut params = as_params(params);
-    params.extend(early.map(|label| Param { key: Text(c"context"), value: Some(label), option: None }));
+    params.extend(context.map(|label| Param { key: Text(c"context"), value: Some(label), option: None }));
+    let label = label.filter(|_| is_late);
     let covered = copy_up.map(|_| plan.slot()).transpose()?;
     if let Some(slot) = covered {
         plan.init(&mount.origin, InitOp::CoverDirectory { place: target, slot });
     }
-    let keep = (*read_only_at_the_end || copy_up.is_some() || late.is_some()).then(|| plan.slot()).transpose()?;
+    let keep = (*read_only_at_the_end || copy_up.is_some() || label.is_some()).then(|| plan.slot()).transpose()?;
     let op = InitOp::Mount {
         fstype: Text(fstype),
         source: source.as_deref().map(Text),
@@ -554,11 +555,11 @@ fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Re
         pid: *pid,
     };
     plan.init(&mount.origin, op);
-    if let (Some(slot), Some(label)) = (keep, late) {
-        plan.init(lsm::MOUNT, InitOp::LabelMount { slot, label });
-    }
     if let (Some(from), Some(to), Some(CopyUp { mode, owner })) = (covered, keep, *copy_up) {
         plan.init(&mount.origin, InitOp::CopyUp { from, to, path: Text(&mount.path), mode, owner });
+    }
+    if let (Some(slot), Some(label)) = (keep, label) {
+        plan.init(lsm::MOUNT, InitOp::LabelMount { slot, label });
     }
     Ok(keep.filter(|_| *read_only_at_the_end))
 }

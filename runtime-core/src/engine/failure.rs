@@ -143,17 +143,6 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
     }
 }
 
-/// Why a process has not the label it was to have. Engines look for AppArmor's words (FEATURES.md table 3).
-fn unlabelled(file: Text<'_>, value: Text<'_>, errno: Errno) -> String {
-    let why = match errno {
-        Errno::EPROTO => "what is read back is another label".to_owned(),
-        errno => lower(errno),
-    };
-    let is_profile = value.bytes().starts_with(b"exec ");
-    let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
-    format!("{what}: write /proc/thread-self/attr/{}: {why}", file.bytes().escape_ascii())
-}
-
 /// What needs no step to be said.
 fn any(errno: Errno) -> String {
     match errno {
@@ -230,6 +219,17 @@ fn kernel() -> String {
         |_| "the kernel".to_owned(),
         |name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
     )
+}
+
+/// Why a process has not the label it was to have. Engines look for AppArmor's words (FEATURES.md table 3).
+fn unlabelled(file: Text<'_>, value: Text<'_>, errno: Errno) -> String {
+    let why = match errno {
+        Errno::EPROTO => "what is read back is another label".to_owned(),
+        errno => lower(errno),
+    };
+    let is_profile = value.bytes().starts_with(b"exec ");
+    let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
+    format!("{what}: write /proc/thread-self/attr/{}: {why}", file.bytes().escape_ascii())
 }
 
 /// Why a seccomp filter could not be installed, or its listener not be sent.
