@@ -35,7 +35,7 @@ pub fn mount_options(bytes: &[u8]) -> usize {
     let Some((&what, rest)) = bytes.split_first() else { return 0 };
     let known = features().mount_options().clone().unwrap_or_default();
     let option = |line: &[u8]| match line {
-        [byte @ 0x80..] => known[usize::from(byte & 0x7f) % known.len()].clone(),
+        [byte] if !byte.is_ascii() => known[usize::from(byte & 0x7f) % known.len()].clone(),
         text => String::from_utf8_lossy(text).into_owned(),
     };
     let options: Vec<String> = rest.split(|byte| *byte == b'\n').map(option).collect();

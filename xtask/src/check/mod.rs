@@ -9,6 +9,7 @@ mod syscalls;
 use std::fmt;
 use std::path::Path;
 
+use crate::{coverage, miri};
 use crate::run::{self, Result, bounded, cargo, root, stdout, succeed};
 
 /// What a gate found.
@@ -70,7 +71,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         failed += usize::from(matches!(outcome, Outcome::Fail(_)));
     };
     sources::gates().into_iter().for_each(&mut show);
-    for gate in [format, lints, documentation, deny, crates, aarch64::gate] {
+    for gate in [properties, format, lints, documentation, deny, crates, aarch64::gate, miri::gate] {
         show(gate());
     }
     match run::release_planc() {
@@ -78,6 +79,15 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         Err(why) => show(Outcome::Fail(format!("release build of planc: {why}"))),
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} failed")) }
+}
+
+/// Every property of config.json has a row, and every row a test: docs/compat.md.
+fn properties() -> Outcome {
+    match coverage::gate() {
+        Err(why) => Outcome::Fail(why),
+        Ok((rows, faults)) if faults.is_empty() => Outcome::Ok(format!("{:<28} {rows:>7}", "rows of docs/compat.md")),
+        Ok((_, faults)) => Outcome::none_of("faults of docs/compat.md", &faults),
+    }
 }
 
 fn format() -> Outcome {
