@@ -71,7 +71,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         failed += usize::from(matches!(outcome, Outcome::Fail(_)));
     };
     sources::gates().into_iter().for_each(&mut show);
-    for gate in [properties, format, lints, documentation, deny, crates, aarch64::gate, miri::gate] {
+    for gate in [properties, format, lints, documentation, deny, crates, aarch64::gate, interpreter] {
         show(gate());
     }
     match run::release_planc() {
@@ -111,6 +111,12 @@ fn lints() -> Outcome {
 fn documentation() -> Outcome {
     let mut command = bounded(10, cargo(), &["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
     Outcome::command("cargo doc", succeed(command.env("RUSTDOCFLAGS", "-D warnings")))
+}
+
+/// Its tests take minutes: `cargo xtask miri` runs them.
+fn interpreter() -> Outcome {
+    let why = miri::lacks().unwrap_or_else(|| "too slow for a gate: cargo xtask miri".to_owned());
+    Outcome::NotRun(format!("miri: {why}"))
 }
 
 /// Licences, advisories, duplicates: deny.toml says which.
