@@ -30,6 +30,7 @@ integration_tests::tests! {
     while_processes_enter [Need::Planc],
     names_what_does_not_end [Need::Planc, Need::Path("/dev/fuse")],
     of_a_create_that_was_killed_while_frozen [Need::Planc],
+    of_a_create_whose_init_was_born_frozen [Need::Planc],
     of_a_create_that_fails_while_frozen [Need::Planc],
     five_hundred_times_by_eight,
 }
@@ -267,6 +268,32 @@ fn of_a_create_that_was_killed_while_frozen(scene: &Scene) {
     harness::say(format_args!("a create killed while frozen: deleted in {} ms", begin.elapsed().as_millis()));
     assert!(begin.elapsed() < LIMIT && !dir.exists());
     container.assert_gone();
+}
+
+/// An init that never got to close what it was born with, the lock among it, holds up no delete: not that of what a killed
+/// creator left, and not that of what one waits for that is alive.
+fn of_a_create_whose_init_was_born_frozen(scene: &Scene) {
+    for is_killed in [true, false] {
+        let (container, dir) = with_a_hook(scene, "true");
+        let mut create = container.create_call(&[]).spawn();
+        // It is made, looked at, and entered soon after.
+        while fs::write(dir.join("cgroup.freeze"), "1").is_err() {
+            assert!(create.runs(), "it made no cgroup");
+        }
+        scene.wait_until("init is there", || processes(&dir) == 1);
+        scene.wait_until("it is frozen", || is_frozen(&dir));
+        if is_killed {
+            create.kill();
+        }
+        let begin = Instant::now();
+        container.delete_force();
+        harness::say(format_args!("an init born frozen: deleted in {} ms", begin.elapsed().as_millis()));
+        assert!(begin.elapsed() < LIMIT && !dir.exists());
+        container.assert_gone();
+        if !is_killed {
+            create.wait().fails();
+        }
+    }
 }
 
 fn of_a_create_that_fails_while_frozen(scene: &Scene) {

@@ -147,6 +147,14 @@ pub(crate) fn marked_cgroups(mark: &Mark) -> Result<Vec<PathBuf>> {
     marked(&hierarchy.mount, mark).map_err(|errno| failed("search the cgroups", errno))
 }
 
+/// Kills what is in the cgroups that say themselves that they are the container's; they stay.
+pub(crate) fn kill_marked(mark: &Mark) -> Result<()> {
+    marked_cgroups(mark)?.iter().try_for_each(|path| match Cgroup::open(path).and_then(|cgroup| cgroup.kill()) {
+        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(failed("kill what is in the cgroup", errno)),
+    })
+}
+
 /// Ends what is in these cgroups, and removes them.
 pub(crate) fn end_marked(cgroups: &[PathBuf], mark: &Mark) -> Result<()> {
     let deadline = deadline();

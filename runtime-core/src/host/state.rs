@@ -26,6 +26,9 @@ pub(crate) const START: &str = "start.sock";
 /// How long another command may hold a container.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long it may hold one that is to be deleted by force.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A container's state directory, locked for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct StateDir {
@@ -72,16 +75,22 @@ impl StateDir {
             }
             Err(error) => return Err(host("make the state directory", &path, &error)),
         }
-        Self::lock(path)
+        Self::lock(path, &mut |_| Ok(()))
     }
 
     /// Opens and locks the state directory of a container.
     pub(crate) fn open(root: &Path, id: &Id) -> Result<Self> {
-        Self::lock(root.join(id.as_str()))
+        Self::lock(root.join(id.as_str()), &mut |_| Ok(()))
     }
 
-    /// The lock ends with the process, however it ends.
-    fn lock(path: PathBuf) -> Result<Self> {
+    /// As [`Self::open`]; where another holds it for long, `kill` ends what the container has.
+    pub(crate) fn open_by_force(root: &Path, id: &Id, mut kill: impl FnMut(&Mark) -> Result<()>) -> Result<Self> {
+        Self::lock(root.join(id.as_str()), &mut kill)
+    }
+
+    /// The lock ends with the process, however it ends, and with an init that was born and has not closed it yet: it may be
+    /// frozen while its creator is dead.
+    fn lock(path: PathBuf, kill: &mut dyn FnMut(&Mark) -> Result<()>) -> Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
         let dir = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(&path) {
             // Whatever else has the name is no container.
@@ -89,12 +98,20 @@ impl StateDir {
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(no_such_container()),
             opened => opened.map_err(|error| host("open", &path, &error))?,
         };
-        let deadline = Instant::now() + LOCK_LIMIT;
+        let status = dir.metadata().map_err(|error| host("look at", &path, &error))?;
+        let id = path.file_name().unwrap_or_default().to_string_lossy();
+        let mark = Mark::of(status.dev(), status.ino(), &id);
+        let begin = Instant::now();
+        let mut impatient = begin + LOCK_PATIENCE;
         while let Err(error) = dir.try_lock() {
             match error {
                 std::fs::TryLockError::Error(error) => return Err(host("lock", &path, &error)),
-                std::fs::TryLockError::WouldBlock if Instant::now() < deadline => {
+                std::fs::TryLockError::WouldBlock if begin.elapsed() < LOCK_LIMIT => {
                     std::thread::sleep(Duration::from_millis(5));
+                    if Instant::now() > impatient {
+                        kill(&mark)?;
+                        impatient += LOCK_PATIENCE;
+                    }
                 }
                 std::fs::TryLockError::WouldBlock => {
                     let why = "another command has held it for 10 s";
@@ -102,12 +119,10 @@ impl StateDir {
                 }
             }
         }
-        let status = dir.metadata().map_err(|error| host("look at", &path, &error))?;
-        if status.nlink() == 0 {
+        // Its removal may be what was waited for.
+        if dir.metadata().map_err(|error| host("look at", &path, &error))?.nlink() == 0 {
             return Err(no_such_container());
         }
-        let id = path.file_name().unwrap_or_default().to_string_lossy();
-        let mark = Mark::of(status.dev(), status.ino(), &id);
         Ok(Self { path, mark, dir })
     }
 

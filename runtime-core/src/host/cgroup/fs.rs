@@ -78,11 +78,17 @@ impl Cgroup {
 
     /// The pids of all processes in it and below it.
     pub(crate) fn processes(&self) -> nix::Result<Vec<u32>> {
+        self.some_processes(usize::MAX)
+    }
+
+    /// The pids of all, or of as many as are asked for.
+    pub(super) fn some_processes(&self, most: usize) -> nix::Result<Vec<u32>> {
         let mut pids = Vec::new();
         for_each(&self.dir, |dir| {
             pids.extend(own_processes(dir)?);
-            Ok(ControlFlow::Continue(()))
+            Ok(if pids.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
+        pids.truncate(most);
         Ok(pids)
     }
 

@@ -13,10 +13,15 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::Cgroup;
 use super::fs::{DIRECTORY, children};
+use crate::host::process::wait_for_end;
 use crate::sys::page::errno_of;
+use crate::sys::process::pidfd_open;
 
 /// How long what was killed has to end before it is killed again: something may have entered meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Of as many processes it is certain that they have ended, not only left the cgroup.
+const MOST_WATCHED: usize = 64;
 
 impl Cgroup {
     /// Kills every process in it and below it at once, whatever they fork meanwhile; also the stopped and the frozen ones.
@@ -26,6 +31,25 @@ impl Cgroup {
 
     /// Kills every process in it and below it until none is left; ETIMEDOUT at the deadline.
     pub(crate) fn kill_until_empty(&self, deadline: Instant) -> nix::Result<()> {
+        let watched = self.watched();
+        self.empty(deadline)?;
+        for process in watched {
+            // A process leaves its cgroup a little before it has ended. Where the deadline passes it is another's pid.
+            wait_for_end(&process, deadline.saturating_duration_since(Instant::now()))?;
+        }
+        Ok(())
+    }
+
+    /// Some of its processes, where there are any.
+    fn watched(&self) -> Vec<OwnedFd> {
+        if !self.is_populated().unwrap_or_default() {
+            return Vec::new();
+        }
+        let pids = self.some_processes(MOST_WATCHED).unwrap_or_default();
+        pids.into_iter().filter_map(|pid| pidfd_open(pid).ok()).collect()
+    }
+
+    fn empty(&self, deadline: Instant) -> nix::Result<()> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let done = self.kill().and_then(|()| self.wait_for("populated 0", left.min(PATIENCE)));
