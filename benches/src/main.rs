@@ -81,8 +81,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let dir = env::temp_dir().join(format!("planc-bench-{}", std::process::id()));
-    let failed =
-        [race_of_features(&dir), race_of_run(&dir), race_among_containers(&dir)].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    let failed = [race_of_features(&dir), race_of_run(&dir), race_among_containers(&dir)]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect::<Vec<_>>();
     fs::remove_dir_all(&dir).unwrap();
     failed.iter().for_each(|why| say(&format!("error: {why}")));
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

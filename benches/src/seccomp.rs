@@ -89,7 +89,9 @@ fn by_seccompiler(part: &LinuxSeccomp) -> Result<(usize, Duration), String> {
         let conditions: Vec<_> = conditions.collect::<Result<_, _>>().map_err(|why| why.to_string())?;
         for name in rule.names() {
             let row = crate::table::CALLS.iter().find(|(known, _)| known == name);
-            let Some(number) = row.map(|(_, row)| row[0]).filter(|number| *number != crate::table::NONE) else { continue };
+            let Some(number) = row.map(|(_, row)| row[0]).filter(|number| *number != crate::table::NONE) else {
+                continue;
+            };
             let chain = calls.entry(number.into()).or_default();
             if !conditions.is_empty() {
                 chain.push(SeccompRule::new(conditions.clone()).map_err(|why| why.to_string())?);

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, UseTree};
 
@@ -54,7 +53,7 @@ fn measures(page: &str, package: &str) -> bool {
     text.contains(package) && rows.any(|row| row.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// Each function of the product that calls something of the crate, as `file:line function`, in the order of the files.
+/// Each function of the product that calls something of the crate or has a type of it, as `file:line function`, in the order of the files.
 fn callers(name: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for folder in PRODUCT {
@@ -134,7 +133,7 @@ fn words(tree: &UseTree, parent: &str, into: &mut BTreeSet<String>) {
     }
 }
 
-/// The functions in which one of the words is called, and the types that derive one.
+/// The functions in which one of the words stands, and the types that derive one.
 struct Callers {
     words: BTreeSet<String>,
     /// The functions around the place, and whether each was found already.
@@ -176,15 +175,9 @@ impl Visit<'_> for Callers {
         self.enter(&item.attrs, &item.sig.ident, |this| visit::visit_impl_item_fn(this, item));
     }
 
-    fn visit_expr_call(&mut self, call: &syn::ExprCall) {
-        if let syn::Expr::Path(function) = &*call.func {
-            self.see(&function.path);
-        }
-        visit::visit_expr_call(self, call);
-    }
-
-    fn visit_macro(&mut self, item: &syn::Macro) {
-        self.see(&item.path);
+    fn visit_path(&mut self, path: &syn::Path) {
+        self.see(path);
+        visit::visit_path(self, path);
     }
 
     fn visit_item_enum(&mut self, item: &syn::ItemEnum) {
@@ -202,7 +195,8 @@ impl Callers {
         let derives = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
         for derive in derives {
             let _ = derive.parse_nested_meta(|meta| {
-                let is_word = meta.path.segments.first().is_some_and(|first| self.words.contains(&first.ident.to_string()));
+                let is_word =
+                    meta.path.segments.first().is_some_and(|first| self.words.contains(&first.ident.to_string()));
                 if is_word {
                     self.found.push((name.span().start().line, format!("derive of {name}")));
                 }

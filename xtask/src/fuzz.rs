@@ -82,7 +82,9 @@ fn seeds_of(target: &str, config: &[u8]) -> Vec<Vec<u8>> {
     let json = || serde_json::from_slice::<Value>(config).unwrap_or_default();
     match target {
         "config" => vec![config.to_vec()],
-        "seccomp" => json().pointer("/linux/seccomp").map(|profile| profile.to_string().into_bytes()).into_iter().collect(),
+        "seccomp" => {
+            json().pointer("/linux/seccomp").map(|profile| profile.to_string().into_bytes()).into_iter().collect()
+        }
         // The byte in front says which kind of mount; the options are lines.
         "mount_options" => {
             let json = json();
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_bundle_is_seeds_of_what_it_has() {
-        let config = br#"{"mounts": [{"options": ["ro", "nosuid"]}, {}], "linux": {"seccomp": {"defaultAction": "x"}}}"#;
+        let config =
+            br#"{"mounts": [{"options": ["ro", "nosuid"]}, {}], "linux": {"seccomp": {"defaultAction": "x"}}}"#;
         assert_eq!(seeds_of("config", config), [config.to_vec()]);
         assert_eq!(seeds_of("mount_options", config), [b"0ro\nnosuid".to_vec()]);
         assert_eq!(seeds_of("seccomp", config), [br#"{"defaultAction":"x"}"#.to_vec()]);

@@ -33,7 +33,11 @@ const COMMANDS: &[Command] = &[
     ("conformance", "the OCI validation suite", |_| later("conformance", 'E')),
     ("bats", "runc's own test suite", |_| later("bats", 'E')),
     ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
-    ("coverage", "which test shows each property of config.json (docs/compat.md), and what the lanes ran", coverage::main),
+    (
+        "coverage",
+        "which test shows each property of config.json (docs/compat.md), and what the lanes ran",
+        coverage::main,
+    ),
     ("deps", "what each package does for us, by the functions that call it", deps::main),
     ("miri", "the tests of the plan's encoding and of the compiler under Miri", miri::main),
     ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),

@@ -31,7 +31,8 @@ pub(crate) fn lacks() -> Option<String> {
     let mut version = nightly(1, &["miri", "--version"]);
     version.stdout(Stdio::null()).stderr(Stdio::null());
     let there = version.status().is_ok_and(|status| status.success());
-    (!there).then(|| "no nightly toolchain with Miri (rustup component add --toolchain nightly miri rust-src)".to_owned())
+    (!there)
+        .then(|| "no nightly toolchain with Miri (rustup component add --toolchain nightly miri rust-src)".to_owned())
 }
 
 /// Only rustup's `cargo` knows toolchains by name.

@@ -9,8 +9,8 @@ mod syscalls;
 use std::fmt;
 use std::path::Path;
 
-use crate::{coverage, miri};
 use crate::run::{self, Result, bounded, cargo, root, stdout, succeed};
+use crate::{coverage, miri};
 
 /// What a gate found.
 enum Outcome {

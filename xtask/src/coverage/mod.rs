@@ -147,9 +147,11 @@ mod tests {
 
     #[test]
     fn a_row_is_skipped_where_no_lane_ran_any_of_its_tests() {
-        let text = format!("{}\n|---|\n| `a` | | | | | `m::x`, `m::y` | |\n| `b` | | | | | `golden/b` | |\n", table::HEAD);
+        let text =
+            format!("{}\n|---|\n| `a` | | | | | `m::x`, `m::y` | |\n| `b` | | | | | `golden/b` | |\n", table::HEAD);
         let rows = table::rows(&text).unwrap_or_else(|why| panic!("{why}"));
-        let lane = |verdict| [("m::x".to_owned(), Verdict::Skipped), ("m::y".to_owned(), verdict)].into_iter().collect();
+        let lane =
+            |verdict| [("m::x".to_owned(), Verdict::Skipped), ("m::y".to_owned(), verdict)].into_iter().collect();
         let lanes = |verdict| [("native".to_owned(), lane(Verdict::Skipped)), ("uml".to_owned(), lane(verdict))];
         assert_eq!(skipped(&rows, &lanes(Verdict::Skipped).into_iter().collect()).len(), 1);
         assert_eq!(skipped(&rows, &lanes(Verdict::Passed).into_iter().collect()).len(), 0);

@@ -28,7 +28,11 @@ impl Names {
             let text = read(&folder.join(format!("{module}.rs")))?;
             of_lanes.extend(listed(&text).into_iter().map(|test| format!("{module}::{test}")));
         }
-        if of_lanes.is_empty() { Err(format!("{LANES}/main.rs runs no tables of tests")) } else { Ok(Self { of_lanes }) }
+        if of_lanes.is_empty() {
+            Err(format!("{LANES}/main.rs runs no tables of tests"))
+        } else {
+            Ok(Self { of_lanes })
+        }
     }
 
     /// Whether there is such a test: `module::test` of the lanes, `golden/PLAN`, `core/FILE::test` below runtime-core/tests,
@@ -90,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_function_is_a_test_where_it_says_so() {
-        let text = "    #[test]\n    #[ignore]\n    fn yes() {}\n\n\n    fn no() {}\n    #[test]\n    fn also(x in 0..3) {}\n";
+        let text =
+            "    #[test]\n    #[ignore]\n    fn yes() {}\n\n\n    fn no() {}\n    #[test]\n    fn also(x in 0..3) {}\n";
         assert!(is_tested(text, "yes") && is_tested(text, "also"));
         assert!(!is_tested(text, "no") && !is_tested(text, "ye"));
     }
@@ -98,7 +103,12 @@ mod tests {
     #[test]
     fn the_tree_has_the_tests_it_has() {
         let names = Names::of_the_tree().unwrap_or_else(|why| panic!("{why}"));
-        for test in ["features::ask_for_nothing", "golden/docker", "core/refusals::the_process", "unit/compile/idmap::an_accepted_map_is_a_bijection"] {
+        for test in [
+            "features::ask_for_nothing",
+            "golden/docker",
+            "core/refusals::the_process",
+            "unit/compile/idmap::an_accepted_map_is_a_bijection",
+        ] {
             assert!(names.has(test), "{test}");
         }
         for test in ["features::nothing", "golden/none", "core/refusals::compile", "unit/none::x", "other/x"] {

@@ -116,12 +116,15 @@ mod tests {
             lines.add(line);
         }
         let said: Vec<_> = lines.verdicts.iter().map(|(name, verdict)| (name.as_str(), *verdict)).collect();
-        assert_eq!(said, [
-            ("events::figures", Verdict::Passed),
-            ("rootfs::is_read_only", Verdict::Passed),
-            ("scheduling::is_niced", Verdict::Skipped),
-            ("users::maps", Verdict::Failed),
-        ]);
+        assert_eq!(
+            said,
+            [
+                ("events::figures", Verdict::Passed),
+                ("rootfs::is_read_only", Verdict::Passed),
+                ("scheduling::is_niced", Verdict::Skipped),
+                ("users::maps", Verdict::Failed),
+            ]
+        );
         let written: Vec<_> = said.iter().map(|(name, verdict)| format!("{} {name}", word(*verdict))).collect();
         let again: Verdicts = written.iter().filter_map(|line| parsed(line)).collect();
         assert_eq!(again, lines.verdicts);

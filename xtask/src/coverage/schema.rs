@@ -19,7 +19,9 @@ pub(super) fn properties() -> Result<BTreeSet<String>> {
     let folder = folder.join("runtime");
     let files = fs::read_dir(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
     let mut structs = Structs::new();
-    for path in files.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension() == Some("rs".as_ref())) {
+    for path in
+        files.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension() == Some("rs".as_ref()))
+    {
         let text = fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
         let file = syn::parse_file(&text).map_err(|why| format!("{}: {why}", path.display()))?;
         structs.extend(file.items.into_iter().filter_map(|item| match item {
@@ -36,7 +38,9 @@ fn walk(structs: &Structs, name: &str, prefix: &str, found: &mut BTreeSet<String
     let Some(item) = structs.get(name) else { return };
     let Fields::Named(fields) = &item.fields else { return };
     let camel = serde(&item.attrs, "rename_all").is_some_and(|case| case == "camelCase");
-    for field in &fields.named {
+    // What the crate calls deprecated was never in the specification.
+    for field in fields.named.iter().filter(|field| !field.attrs.iter().any(|what| what.path().is_ident("deprecated")))
+    {
         let Some(ident) = &field.ident else { continue };
         let own = ident.to_string();
         let own = serde(&field.attrs, "rename").unwrap_or_else(|| if camel { camel_case(&own) } else { own });
@@ -75,7 +79,8 @@ fn inside(ty: &Type) -> (String, String) {
 fn serde(attributes: &[Attribute], key: &str) -> Option<String> {
     let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
     let tokens = lists.filter_map(|attribute| Some(attribute.meta.require_list().ok()?.tokens.to_string()));
-    let pairs: Vec<String> = tokens.flat_map(|tokens| tokens.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let pairs: Vec<String> =
+        tokens.flat_map(|tokens| tokens.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
     pairs.iter().find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         (name.trim() == key).then(|| value.trim().trim_matches('"').to_owned())
@@ -97,7 +102,8 @@ mod tests {
 
     #[test]
     fn paths_go_through_options_lists_and_maps() {
-        let text = "#[serde(rename_all = \"camelCase\")] struct Spec { a_b: Option<Vec<Inner>>, c: HashMap<String, Inner>, \
+        let text =
+            "#[serde(rename_all = \"camelCase\")] struct Spec { a_b: Option<Vec<Inner>>, c: HashMap<String, Inner>, \
                     #[serde(default, rename = \"D\")] d: Option<Box>, e: Option<HashMap<String, String>> }
                     struct Inner { #[serde(rename = \"type\")] typ: u32 } struct Box { height: u64 }";
         let file = syn::parse_file(text).unwrap_or_else(|why| panic!("{why}"));
@@ -113,9 +119,16 @@ mod tests {
     #[test]
     fn the_types_have_what_everybody_knows() {
         let found = properties().unwrap_or_else(|why| panic!("{why}"));
-        for path in ["ociVersion", "process.user.uid", "process.consoleSize.height", "mounts[].options", "linux.sysctl",
-            "linux.resources.memory.limit", "linux.seccomp.syscalls[].args[].valueTwo", "hooks.poststart[].timeout"]
-        {
+        for path in [
+            "ociVersion",
+            "process.user.uid",
+            "process.consoleSize.height",
+            "mounts[].options",
+            "linux.sysctl",
+            "linux.resources.memory.limit",
+            "linux.seccomp.syscalls[].args[].valueTwo",
+            "hooks.poststart[].timeout",
+        ] {
             assert!(found.contains(path), "{path} is not in {found:?}");
         }
     }

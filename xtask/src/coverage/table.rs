@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_row_has_its_properties_its_tests_and_its_mark() {
-        let text = format!("# Title\n\n{HEAD}\n|---|---|---|---|---|---|---|\n| `a.b`, `c[]`: words | yes | no | no | no | `m::t`, `golden/g` | *untested*: no such host |\n\n| not | a row |\n");
+        let text = format!(
+            "# Title\n\n{HEAD}\n|---|---|---|---|---|---|---|\n| `a.b`, `c[]`: words | yes | no | no | no | `m::t`, `golden/g` | *untested*: no such host |\n\n| not | a row |\n"
+        );
         let rows = rows(&text).unwrap_or_else(|why| panic!("{why}"));
         let mark = Mark::Untested("no such host".to_owned());
         let [paths, tests] = [["a.b", "c[]"], ["m::t", "golden/g"]].map(|list| list.map(str::to_owned).to_vec());
