@@ -7,6 +7,7 @@ mod check;
 mod coverage;
 mod deps;
 mod embed;
+mod engine_profiles;
 mod fuzz;
 mod lane;
 mod miri;

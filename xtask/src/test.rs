@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::coverage::Lines;
 use crate::embed;
+use crate::engine_profiles;
 use crate::lane::Lane;
 use crate::packages;
 use crate::run::{self, Built, Result, bounded, build, cargo, root, split_at_dashes};
@@ -31,6 +32,8 @@ struct Subject {
     failpoints: Option<PathBuf>,
     /// Folders of programs that embed the crate.
     embedders: Vec<PathBuf>,
+    /// The folder of seccomp profiles.
+    profiles: Option<PathBuf>,
     tests: Vec<Built>,
 }
 
@@ -109,12 +112,16 @@ fn subject(options: &Options<'_>) -> Result<Subject> {
     if tests.is_empty() {
         return Err("the package integration-tests has no tests".to_owned());
     }
+    let profiles = engine_profiles::folder();
     match &options.runtime {
-        Some(runtime) => Ok(Subject { runtime: runtime.clone(), failpoints: None, embedders: Vec::new(), tests }),
+        Some(runtime) => {
+            Ok(Subject { runtime: runtime.clone(), failpoints: None, embedders: Vec::new(), profiles, tests })
+        }
         None => Ok(Subject {
             runtime: run::release_planc()?,
             failpoints: Some(planc_with_failpoints()?),
             embedders: embed::build()?,
+            profiles,
             tests,
         }),
     }
@@ -156,10 +163,12 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
     let embedders = std::env::join_paths(&subject.embedders).map_err(|why| why.to_string())?;
     command.env("EMBED_PROGRAMS", embedders);
     command.current_dir(root().join("integration-tests"));
-    match &subject.failpoints {
-        Some(path) => command.env("PLANC_FAILPOINTS", path),
-        None => command.env_remove("PLANC_FAILPOINTS"),
-    };
+    for (name, path) in [("PLANC_FAILPOINTS", &subject.failpoints), ("ENGINE_PROFILES", &subject.profiles)] {
+        match path {
+            Some(path) => command.env(name, path),
+            None => command.env_remove(name),
+        };
+    }
     let mut verdicts = Lines::default();
     let part = part(lane.name(), &mut [command], |line| verdicts.add(line))?;
     // What `cargo xtask coverage` tells is of planc, and of whole runs.

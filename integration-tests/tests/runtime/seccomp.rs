@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 const CC: Need = Need::Works("cc --version && test $(uname -m) = x86_64");
 /// A kernel that runs 32-bit programs.
 const IA32: Need = Need::Works("test -e /proc/sys/abi/vsyscall32");
+/// Where `cargo xtask test` has put the engines' own profiles.
+const PROFILES: Need = Need::Works("test -e $ENGINE_PROFILES/docker.json");
 
 integration_tests::tests! {
     each_action_is_performed[CC],
@@ -24,6 +26,7 @@ integration_tests::tests! {
     x32_is_an_architecture_of_its_own[CC],
     // What these profiles allow is what the program needs, and not what other runtimes do behind the filter.
     what_is_not_named_is_denied[CC, Need::Planc],
+    profiles_of_engines[CC, PROFILES],
     calls_newer_than_the_profile_are_unknown[CC, Need::Planc],
     unknown_names_are_ignored[CC],
     no_profile_breaks_start[CC, Need::Planc],
@@ -102,6 +105,39 @@ fn what_is_not_named_is_denied(scene: &Scene) {
     let allowed = json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 13, "syscalls": [
         {"names": ["execve", "write", "exit_group", "mkdir"], "action": ALLOW}]});
     assert_eq!(probe(scene, allowed, "x86_64 83 /d 0755 , x86_64 84 /d"), [0, -13]);
+}
+
+/// What the engines give a container that has Docker's default capabilities: it works, and what they deny is denied, also
+/// what its capabilities would not deny.
+fn profiles_of_engines(scene: &Scene) {
+    let folder = PathBuf::from(std::env::var_os("ENGINE_PROFILES").unwrap());
+    for engine in ["docker", "podman", "containerd"] {
+        let text = std::fs::read(folder.join(engine).with_extension("json")).unwrap();
+        let profile: Value = serde_json::from_slice(&text).unwrap();
+        let shell = "mkdir /d && echo x > /d/x && ls -l /d > /d/y && rm -r /d && grep Seccomp: /proc/self/status";
+        let mut bundle = scene.bundle();
+        bundle.set("/linux/seccomp", profile.clone()).set("/root/readonly", false);
+        let done = scene.container(bundle.sh(shell)).run();
+        assert_eq!(done.ok().stdout.split_whitespace().collect::<Vec<_>>(), ["Seccomp:", "2"], "{engine}");
+        for (what, call, wanted) in [
+            ("mkdir", "x86_64 83 /d 0755", &[0][..]),
+            ("getuid32 of x86", "x86 199", &[0]),
+            ("personality(PER_LINUX)", "x86_64 135 0", &[0]),
+            // Podman's profile denies what it has no rule for by ENOSYS.
+            ("personality(ADDR_NO_RANDOMIZE)", "x86_64 135 0x40000", &[EPERM, ENOSYS]),
+            ("unshare(CLONE_NEWUSER)", "x86_64 272 0x10000000", &[EPERM, ENOSYS]),
+            ("clone(CLONE_NEWUSER)", "x86_64 56 0x10000011", &[EPERM, ENOSYS]),
+            ("a call that no kernel has", "x86_64 4000", &[ENOSYS]),
+        ] {
+            let has_x86 = std::path::Path::new("/proc/sys/abi/vsyscall32").exists();
+            // Podman leaves user namespaces to its containers.
+            if what.ends_with("x86") && !has_x86 || what.contains("NEWUSER") && engine == "podman" {
+                continue;
+            }
+            let returned = probe(scene, profile.clone(), call);
+            assert!(returned.len() == 1 && wanted.contains(&returned[0]), "{engine}: {what}: {returned:?}");
+        }
+    }
 }
 
 fn an_errno_is_as_configured(scene: &Scene) {
