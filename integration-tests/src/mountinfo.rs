@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// The numbers of its filesystem, `MAJOR:MINOR`.
+    pub device: String,
     /// Where it is mounted, as its mount namespace sees it.
     pub point: PathBuf,
     /// Which directory of the filesystem is its root.
@@ -50,9 +52,10 @@ fn parse_line(line: &str) -> Option<Mount> {
     let (left, right) = line.split_once(" - ")?;
     let left: Vec<&str> = left.split(' ').collect();
     let right: Vec<&str> = right.splitn(3, ' ').collect();
-    let [_id, _parent, _device, root, point, options, propagation @ ..] = left.as_slice() else { return None };
+    let [_id, _parent, device, root, point, options, propagation @ ..] = left.as_slice() else { return None };
     let [fstype, source, super_options] = right.as_slice() else { return None };
     Some(Mount {
+        device: (*device).to_owned(),
         point: PathBuf::from(unescape(point)),
         root: PathBuf::from(unescape(root)),
         options: list(options),

@@ -7,6 +7,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod confine;
+mod copy_up;
 mod execute;
 mod furnish;
 mod hooks;
@@ -74,6 +75,12 @@ impl Slots {
         if let Some(place) = self.fds.get(usize::from(slot.0)) {
             place.store(fd.0 + 1, Ordering::Relaxed);
         }
+    }
+
+    /// Takes the descriptor out of a slot: whoever has it closes it.
+    pub(crate) fn take(&self, slot: Slot) -> Result<Fd, Errno> {
+        let fd = self.fds.get(usize::from(slot.0)).map_or(0, |fd| fd.swap(0, Ordering::Relaxed));
+        if fd > 0 { Ok(Fd(fd - 1)) } else { Err(Errno::BADF) }
     }
 
     /// Marks the mount in a slot as attached, and says whether it was before.
@@ -212,9 +219,13 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::NewSession {} => sys::setsid(),
         InitOp::Propagate { kind } => mounts::propagate(kind),
         InitOp::MakeStage { at } => mounts::make_stage(init, at.0),
-        InitOp::StageTree { number, source, recursive, attributes, propagation } => {
-            mounts::stage_tree(number, source.0, recursive, &attributes, &propagation)
+        InitOp::StageTree { .. } => mounts::stage_tree(init, op),
+        InitOp::CopyMapped { source, recursive, ids, deep, slot } => {
+            mounts::copy_mapped(init, source.0, recursive, ids, deep, slot)
         }
+        InitOp::CoverDirectory { place, slot } => mounts::cover_directory(init, &place, slot),
+        InitOp::CopyUp { from, to, mode, owner, .. } => copy_up::copy_up(init, from, to, mode, owner),
+        InitOp::Remount { .. } => mounts::remount(init, op),
         InitOp::AttachRootfs { tree, at, propagation } => mounts::attach_rootfs(init, &tree, at, &propagation),
         InitOp::Mount { .. } => mounts::mount(init, op),
         InitOp::Bind { .. } => mounts::bind(init, op),

@@ -6,8 +6,8 @@ use core::sync::atomic::Ordering;
 use crate::isolate::recursion;
 use crate::paths::{Links, Spot, is_directory};
 use crate::sys::{
-    self, AT_EMPTY_PATH, AT_RECURSIVE, Errno, FSCONFIG_CMD_CREATE, FSCONFIG_SET_FD, FSCONFIG_SET_FLAG,
-    FSCONFIG_SET_STRING, Fd, O_DIRECTORY, OPEN_TREE_CLONE, S_IFMT,
+    self, AT_EMPTY_PATH, AT_RECURSIVE, Errno, FSCONFIG_CMD_CREATE, FSCONFIG_CMD_RECONFIGURE, FSCONFIG_SET_FD,
+    FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, Fd, O_DIRECTORY, OPEN_TREE_CLONE, S_IFMT,
 };
 use crate::wire::{Attributes, Device, InitOp, List, Param, Place, Propagation, Slot, Spaces, Target, Text, Tree};
 use crate::{Init, Slots, note};
@@ -16,6 +16,8 @@ const RDONLY: u64 = 1;
 const NOSUID: u64 = 2;
 const NODEV: u64 = 4;
 const NOEXEC: u64 = 8;
+/// What statfs(2) calls a procfs.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 const MS_SLAVE: u64 = 1 << 19;
 /// Where the root filesystem is attached on the stage.
 const STAGE_ROOT: &CStr = c"root";
@@ -25,10 +27,17 @@ pub(crate) fn propagate(kind: Propagation) -> Result<(), Errno> {
     sys::mount_setattr(Fd::CWD, c"/", recursion(kind.recursive), 0, 0, kind.kind)
 }
 
-/// Sets what a mount shall be; each propagation in the order it was asked for.
-fn set(mount: Fd, flags: u32, attributes: &Attributes, propagation: &List<'_, Propagation>) -> Result<(), Errno> {
-    if !attributes.is_none() {
-        sys::mount_setattr(mount, c"", flags, attributes.set, attributes.clear, 0)?;
+/// Sets what a mount, and what is mounted below it, shall be; each propagation in the order it was asked for.
+fn set(
+    mount: Fd,
+    attributes: &Attributes,
+    recursive_attributes: &Attributes,
+    propagation: &List<'_, Propagation>,
+) -> Result<(), Errno> {
+    for (flags, asked) in [(AT_RECURSIVE, recursive_attributes), (0, attributes)] {
+        if !asked.is_none() {
+            sys::mount_setattr(mount, c"", flags, asked.set, asked.clear, 0)?;
+        }
     }
     for kind in propagation.iter() {
         sys::mount_setattr(mount, c"", recursion(kind.recursive), 0, 0, kind.kind)?;
@@ -41,7 +50,7 @@ fn set(mount: Fd, flags: u32, attributes: &Attributes, propagation: &List<'_, Pr
 pub(crate) fn make_stage(init: &Init, at: &CStr) -> Result<(), Errno> {
     let stage =
         new_filesystem(init, c"tmpfs", |fs| sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0))?;
-    let stage = mount_of(stage, NOSUID | NODEV)?;
+    let stage = mount_of(init, stage, NOSUID | NODEV)?;
     sys::mkdirat(stage, STAGE_ROOT, 0o755)?;
     sys::move_mount(stage, Fd::CWD, at)?;
     sys::fchdir(stage)?;
@@ -49,17 +58,14 @@ pub(crate) fn make_stage(init: &Init, at: &CStr) -> Result<(), Errno> {
     Ok(())
 }
 
-pub(crate) fn stage_tree(
-    number: u16,
-    source: &CStr,
-    recursive: bool,
-    attributes: &Attributes,
-    propagation: &List<'_, Propagation>,
-) -> Result<(), Errno> {
-    let tree = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE | recursion(recursive))?;
-    set(tree, 0, attributes, propagation)?;
+pub(crate) fn stage_tree(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
+    let InitOp::StageTree { number, tree, recursive, attributes, recursive_attributes, propagation } = op else {
+        return Err(Errno::INVAL);
+    };
+    let tree = copy(init, tree, *recursive)?;
+    set(tree, attributes, recursive_attributes, propagation)?;
     let mut digits = [0; 6];
-    let name = stage_name(number, &mut digits)?;
+    let name = stage_name(*number, &mut digits)?;
     if is_directory(tree)? {
         sys::mkdirat(Fd::CWD, name, 0o755)?;
     } else {
@@ -85,13 +91,53 @@ fn stage_name(number: u16, digits: &mut [u8; 6]) -> Result<&CStr, Errno> {
     CStr::from_bytes_with_nul(digits.get(start..).unwrap_or_default()).map_err(|_| Errno::INVAL)
 }
 
+/// A detached copy of a tree of the host, kept for a later step: its ids are mapped while nobody can see it.
+pub(crate) fn copy_mapped(
+    init: &Init,
+    source: &CStr,
+    recursive: bool,
+    ids: Slot,
+    deep: bool,
+    slot: Slot,
+) -> Result<(), Errno> {
+    let tree = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE | recursion(recursive))?;
+    match sys::map_ids(tree, recursion(deep), init.slots.get(ids)?) {
+        // What the kernel says of a filesystem that cannot do it; open_tree(2) says it of other things.
+        Err(Errno::INVAL) => Err(Errno::OPNOTSUPP),
+        mapped => {
+            init.slots.set(slot, tree);
+            mapped
+        }
+    }
+}
+
+/// Changes what is mounted at a place: its filesystem where there are parameters, then the mount.
+pub(crate) fn remount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
+    let InitOp::Remount { params, attributes, recursive_attributes, propagation, place } = op else {
+        return Err(Errno::INVAL);
+    };
+    let mount = Spot::of(init.slots, place)?.find(Links::Follow, 0)?;
+    if params.iter().next().is_some() {
+        let fs = sys::fspick(mount)?;
+        let done = parameters(init, fs, None, params)
+            .and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, None, None, 0))
+            .inspect_err(|_| note_log(init, fs));
+        sys::close(fs);
+        done?;
+    }
+    let done = set(mount, attributes, recursive_attributes, propagation);
+    sys::close(mount);
+    done
+}
+
 /// A detached copy of a tree of the host.
-fn copy(tree: &Tree<'_>, recursive: bool) -> Result<Fd, Errno> {
+fn copy(init: &Init, tree: &Tree<'_>, recursive: bool) -> Result<Fd, Errno> {
     let flags = OPEN_TREE_CLONE | recursion(recursive);
     match tree {
         Tree::Path(path) => sys::open_tree(Fd::CWD, path.0, flags),
         // What was put on the stage has been cut to measure already, and what it covers is locked to it.
         Tree::Staged(number, _) => sys::open_tree(Fd::CWD, stage_name(*number, &mut [0; 6])?, flags | AT_RECURSIVE),
+        Tree::Held(slot, _) => init.slots.take(*slot),
     }
 }
 
@@ -101,8 +147,8 @@ pub(crate) fn attach_rootfs(
     at: Option<Text<'_>>,
     propagation: &List<'_, Propagation>,
 ) -> Result<(), Errno> {
-    let root = copy(tree, true)?;
-    set(root, 0, &Attributes::NONE, propagation)?;
+    let root = copy(init, tree, true)?;
+    set(root, &Attributes::NONE, &Attributes::NONE, propagation)?;
     sys::move_mount(root, Fd::CWD, at.map_or(STAGE_ROOT, |at| at.0))?;
     init.slots.set(Slot::ROOT, root);
     Ok(())
@@ -111,28 +157,34 @@ pub(crate) fn attach_rootfs(
 /// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.
 fn new_filesystem(init: &Init, fstype: &CStr, configure: impl FnOnce(Fd) -> Result<(), Errno>) -> Result<Fd, Errno> {
     let fs = sys::fsopen(fstype)?;
-    let made = configure(fs).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
-    if let Err(errno) = made {
-        note_log(init, fs);
-        return Err(errno);
-    }
+    create(init, fs, configure)?;
     Ok(fs)
 }
 
-/// The mount of a filesystem context, which is closed.
-fn mount_of(fs: Fd, attributes: u64) -> Result<Fd, Errno> {
-    let mount = sys::fsmount(fs, attributes);
+/// Sets the parameters of a filesystem context and makes its superblock.
+fn create(init: &Init, fs: Fd, configure: impl FnOnce(Fd) -> Result<(), Errno>) -> Result<(), Errno> {
+    let made = configure(fs).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
+    made.inspect_err(|_| note_log(init, fs))
+}
+
+/// The mount of a filesystem context, which is closed. The kernel's words are noted where it refuses.
+fn mount_of(init: &Init, fs: Fd, attributes: u64) -> Result<Fd, Errno> {
+    let mount = sys::fsmount(fs, attributes).inspect_err(|_| note_log(init, fs));
     sys::close(fs);
     mount
 }
 
-/// Copies what the kernel logged about a filesystem context into the note: messages "e text", one a read.
+/// Copies what the kernel logged about a filesystem context into the note: a message a read, "e text" where it is an
+/// error, "w text" and "i text" where it is less. The first error says why; what came before it may only be remarks.
 fn note_log(init: &Init, fs: Fd) {
     let mut buffer = [0; 512];
-    if let Ok(count) = sys::read(fs, &mut buffer) {
+    while let Ok(count) = sys::read(fs, &mut buffer) {
         let message = buffer.get(..count).unwrap_or_default();
-        let text = message.strip_prefix(b"e ").or(message.strip_prefix(b"w ")).unwrap_or(message);
+        let (kind, text) = message.split_at_checked(2).unwrap_or((b"", message));
         init.recorder.write_note(text.trim_ascii());
+        if kind == b"e " || count == 0 {
+            return;
+        }
     }
 }
 
@@ -156,13 +208,13 @@ pub(crate) fn mount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
     };
     let make = || {
         let fs = new_filesystem(init, fstype.0, |fs| parameters(init, fs, *source, params))?;
-        mount_of(fs, attributes.set)
+        mount_of(init, fs, attributes.set)
     };
     let mounted = match pid {
         None => make()?,
         Some(pid) => mount_for(init, init.slots.get(*pid)?, op, make)?,
     };
-    set(mounted, 0, &Attributes::NONE, propagation)?;
+    set(mounted, &Attributes::NONE, &Attributes::NONE, propagation)?;
     attach(init.slots, mounted, target, *rule)?;
     match keep {
         Some(slot) => init.slots.set(*slot, mounted),
@@ -178,13 +230,8 @@ fn mount_for(init: &Init, pid: Fd, op: &InitOp<'_>, make: impl FnOnce() -> Resul
     let InitOp::Mount { fstype, source, params, attributes, .. } = op else { return Err(Errno::INVAL) };
     let fs = sys::fsopen(fstype.0)?;
     if sys::fsconfig(fs, FSCONFIG_SET_FD, Some(c"pidns"), None, pid.0).is_ok() {
-        let made =
-            parameters(init, fs, *source, params).and_then(|()| sys::fsconfig(fs, FSCONFIG_CMD_CREATE, None, None, 0));
-        if let Err(errno) = made {
-            note_log(init, fs);
-            return Err(errno);
-        }
-        return mount_of(fs, attributes.set);
+        create(init, fs, |fs| parameters(init, fs, *source, params))?;
+        return mount_of(init, fs, attributes.set);
     }
     // The number that the child's mount will have.
     let place = fs;
@@ -203,21 +250,11 @@ pub(crate) fn bind(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
     let InitOp::Bind { tree, recursive, attributes, recursive_attributes, propagation, target, rule } = op else {
         return Err(Errno::INVAL);
     };
-    let source = copy(tree, *recursive).inspect_err(|_| note(init, path_of(tree)))?;
-    if !recursive_attributes.is_none() {
-        let Attributes { set, clear } = *recursive_attributes;
-        sys::mount_setattr(source, c"", AT_RECURSIVE, set, clear, 0)?;
-    }
-    set(source, 0, attributes, propagation)?;
+    let source = copy(init, tree, *recursive).inspect_err(|_| note(init, tree.path()))?;
+    set(source, attributes, recursive_attributes, propagation)?;
     attach(init.slots, source, target, *rule)?;
     sys::close(source);
     Ok(())
-}
-
-fn path_of<'a>(tree: &Tree<'a>) -> Text<'a> {
-    match tree {
-        Tree::Path(path) | Tree::Staged(_, path) => *path,
-    }
 }
 
 /// Attaches a detached mount at a place of the container, which is made where it is missing.
@@ -228,10 +265,24 @@ fn attach(slots: &Slots, mount: Fd, place: &Place<'_>, rule: Target) -> Result<(
         Target::RealDirectory => spot.directory(Links::Refuse)?,
         Target::LikeSource if is_directory(mount)? => spot.directory(Links::Follow)?,
         Target::LikeSource => spot.file(Links::Follow)?,
+        Target::OfProc if is_directory(mount)? => spot.directory(Links::Refuse)?,
+        Target::OfProc => spot.file(Links::Refuse)?,
     };
-    let attached = sys::move_mount(mount, target, c"");
+    // compile lets by its own name only what is listed; a link of the image leads to the rest (CVE-2019-16884).
+    let attached = if rule != Target::OfProc && sys::filesystem(target)? == PROC_SUPER_MAGIC {
+        Err(Errno::XDEV)
+    } else {
+        sys::move_mount(mount, target, c"")
+    };
     sys::close(target);
     attached
+}
+
+/// The directory that is about to be covered, made where it is missing, kept open.
+pub(crate) fn cover_directory(init: &Init, place: &Place<'_>, slot: Slot) -> Result<(), Errno> {
+    let directory = Spot::of(init.slots, place)?.directory(Links::Follow)?;
+    init.slots.set(slot, directory);
+    Ok(())
 }
 
 pub(crate) fn set_read_only(mount: Fd) -> Result<(), Errno> {
@@ -281,7 +332,7 @@ fn empty_tmpfs(init: &Init) -> Result<Fd, Errno> {
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"nr_blocks"), Some(c"1"), 0)?;
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0)
     })?;
-    mount_of(fs, RDONLY | NOSUID | NODEV | NOEXEC)
+    mount_of(init, fs, RDONLY | NOSUID | NODEV | NOEXEC)
 }
 
 pub(crate) fn take_null(init: &Init, slot: Slot) -> Result<(), Errno> {
@@ -338,7 +389,7 @@ pub(crate) fn open_proc(init: &Init, slot: Slot, host: bool) -> Result<(), Errno
     let proc = if host {
         sys::open_tree(Fd::CWD, c"/proc", OPEN_TREE_CLONE | AT_RECURSIVE)?
     } else {
-        mount_of(new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
+        mount_of(init, new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
     };
     init.slots.set(slot, proc);
     Ok(())

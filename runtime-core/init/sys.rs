@@ -15,6 +15,10 @@ mod seccomp;
 use arch::{number as nr, syscall};
 pub(crate) use seccomp::{exit_thread, install_filter, pause_for, send_descriptor, spawn_thread};
 
+#[path = "sys_files.rs"]
+mod files;
+pub(crate) use files::*;
+
 /// An error number of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) i32);
@@ -28,12 +32,14 @@ impl Errno {
     pub(crate) const AGAIN: Self = Self(11);
     pub(crate) const ACCES: Self = Self(13);
     pub(crate) const EXIST: Self = Self(17);
+    pub(crate) const XDEV: Self = Self(18);
     pub(crate) const NOTDIR: Self = Self(20);
     pub(crate) const ISDIR: Self = Self(21);
     pub(crate) const INVAL: Self = Self(22);
     pub(crate) const NAMETOOLONG: Self = Self(36);
     pub(crate) const NOSYS: Self = Self(38);
     pub(crate) const PIPE: Self = Self(32);
+    pub(crate) const OPNOTSUPP: Self = Self(95);
     pub(crate) const TIMEDOUT: Self = Self(110);
     pub(crate) const DQUOT: Self = Self(122);
     pub(crate) const CANCELED: Self = Self(125);
@@ -68,10 +74,13 @@ pub(crate) const FSCONFIG_SET_FLAG: u32 = 0;
 pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
 pub(crate) const FSCONFIG_SET_FD: u32 = 5;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
+pub(crate) const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
 pub(crate) const S_IFMT: u32 = 0o170_000;
 pub(crate) const S_IFDIR: u32 = 0o040_000;
 pub(crate) const S_IFCHR: u32 = 0o020_000;
 pub(crate) const S_IFREG: u32 = 0o100_000;
+pub(crate) const S_IFLNK: u32 = 0o120_000;
+pub(crate) const O_NONBLOCK: u32 = 0o4000;
 const SIGCHLD: usize = 17;
 const CLONE_PARENT: usize = 0x8000;
 const CLONE_PARENT_SETTID: usize = 0x10_0000;
@@ -94,7 +103,22 @@ fn call(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
     // SAFETY: every caller below passes numbers, or pointers made from references that outlive the call and have the
     // layout the kernel's manual page gives.
     let answer = unsafe { syscall(number, args) };
-    if answer < 0 { Err(Errno(-answer as i32)) } else { Ok(answer as usize) }
+    if answer >= 0 {
+        return Ok(answer as usize);
+    }
+    let errno = Errno(-answer as i32);
+    if errno == Errno::NOSYS {
+        note_missing(number);
+    }
+    Err(errno)
+}
+
+/// Which call it was, for the error message: a step is made of several.
+#[cold]
+fn note_missing(number: usize) {
+    if let Some(recorder) = crate::recorder() {
+        recorder.missing.store((number as u32).wrapping_add(1), core::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 fn done(answer: Result<usize, Errno>) -> Result<(), Errno> {
@@ -285,8 +309,7 @@ pub(crate) fn pipe() -> Result<(Fd, Fd), Errno> {
 /// Reading from it, when it is empty, is EAGAIN.
 pub(crate) fn set_nonblocking(fd: Fd) -> Result<(), Errno> {
     const F_SETFL: usize = 4;
-    const O_NONBLOCK: usize = 0o4000;
-    done(call(nr::FCNTL, [fd.0 as usize, F_SETFL, O_NONBLOCK, 0, 0, 0]))
+    done(call(nr::FCNTL, [fd.0 as usize, F_SETFL, O_NONBLOCK as usize, 0, 0, 0]))
 }
 
 /// An empty file in memory, which can be sealed.
@@ -368,6 +391,21 @@ pub(crate) fn mount_setattr(at: Fd, path: &CStr, flags: u32, set: u64, clear: u6
     done(call(nr::MOUNT_SETATTR, [at.0 as usize, text(path), flags as usize, attr, size_of_val(&attributes), 0]))
 }
 
+/// Maps the ids of a detached mount by a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
+pub(crate) fn map_ids(mount: Fd, flags: u32, namespace: Fd) -> Result<(), Errno> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let attributes = [MOUNT_ATTR_IDMAP, 0, 0, namespace.0 as u64];
+    let (flags, attr) = (flags | AT_EMPTY_PATH, &raw const attributes as usize);
+    done(call(nr::MOUNT_SETATTR, [mount.0 as usize, text(EMPTY), flags as usize, attr, size_of_val(&attributes), 0]))
+}
+
+/// The filesystem of what is mounted at a descriptor, to be reconfigured.
+pub(crate) fn fspick(mount: Fd) -> Result<Fd, Errno> {
+    const FSPICK_CLOEXEC: usize = 1;
+    const FSPICK_EMPTY_PATH: usize = 8;
+    fd(call(nr::FSPICK, [mount.0 as usize, text(EMPTY), FSPICK_CLOEXEC | FSPICK_EMPTY_PATH, 0, 0, 0]))
+}
+
 pub(crate) fn fsopen(fstype: &CStr) -> Result<Fd, Errno> {
     fd(call(nr::FSOPEN, [text(fstype), 1, 0, 0, 0, 0]))
 }
@@ -424,17 +462,6 @@ pub(crate) fn symlinkat(target: &CStr, at: Fd, name: &CStr) -> Result<(), Errno>
     done(call(nr::SYMLINKAT, [text(target), at.0 as usize, text(name), 0, 0, 0]))
 }
 
-/// Changes the owner of what `name` is, a link itself included.
-pub(crate) fn fchownat(at: Fd, name: &CStr, uid: u32, gid: u32) -> Result<(), Errno> {
-    done(call(nr::FCHOWNAT, [at.0 as usize, text(name), uid as usize, gid as usize, 0x100, 0]))
-}
-
-/// Changes the owner of an open file, and not its group.
-pub(crate) fn fchown(fd: Fd, uid: u32) -> Result<(), Errno> {
-    let same = u32::MAX as usize;
-    done(call(nr::FCHOWNAT, [fd.0 as usize, text(EMPTY), uid as usize, same, AT_EMPTY_PATH as usize, 0]))
-}
-
 /// ioctl(2) with a number, or with nothing, for its argument.
 pub(crate) fn ioctl(fd: Fd, request: usize, argument: usize) -> Result<usize, Errno> {
     call(nr::IOCTL, [fd.0 as usize, request, argument, 0, 0, 0])
@@ -456,27 +483,6 @@ pub(crate) fn filesystem(fd: Fd) -> Result<u64, Errno> {
 /// Whether the effective user may execute a path: faccessat2(X_OK, AT_EACCESS).
 pub(crate) fn may_execute(path: &CStr) -> Result<(), Errno> {
     done(call(nr::FACCESSAT2, [Fd::CWD.0 as usize, text(path), 1, 0x200, 0, 0]))
-}
-
-/// What statx(2) says of a file: its mode, its inode, and the numbers of the device it is.
-pub(crate) struct Status {
-    pub(crate) mode: u32,
-    pub(crate) inode: u64,
-    pub(crate) major: u32,
-    pub(crate) minor: u32,
-}
-
-/// The status of what is at a path, a link itself included; of the descriptor where the path is empty.
-pub(crate) fn statx(at: Fd, path: &CStr, follow: bool) -> Result<Status, Errno> {
-    #[repr(C, align(8))]
-    struct Statx([u32; 64]);
-    let mut buffer = Statx([0; 64]);
-    let flags = (if follow { 0 } else { 0x100 }) | if path.is_empty() { AT_EMPTY_PATH as usize } else { 0 };
-    call(nr::STATX, [at.0 as usize, text(path), flags, 0x103, &raw mut buffer as usize, 0])?;
-    // stx_mode is a u16 at byte 28, stx_ino a u64 at byte 32, stx_rdev_major and stx_rdev_minor are u32 at bytes 128 and
-    // 132.
-    let inode = u64::from(buffer.0[8]) | u64::from(buffer.0[9]) << 32;
-    Ok(Status { mode: buffer.0[7] & 0xffff, inode, major: buffer.0[32], minor: buffer.0[33] })
 }
 
 pub(crate) fn read(fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {

@@ -77,8 +77,10 @@ pub(super) mod number {
     pub(crate) const ACCEPT4: usize = 242; pub(crate) const WAIT4: usize = 260; pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const SETNS: usize = 268; pub(crate) const STATX: usize = 291; pub(crate) const OPEN_TREE: usize = 428;
     pub(crate) const MOVE_MOUNT: usize = 429; pub(crate) const FSOPEN: usize = 430; pub(crate) const FSCONFIG: usize = 431;
-    pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const FSPICK: usize = 433; pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
     pub(crate) const FACCESSAT2: usize = 439; pub(crate) const MOUNT_SETATTR: usize = 442;
     pub(crate) const SCHED_SETAFFINITY: usize = 122; pub(crate) const SCHED_SETATTR: usize = 274;
     pub(crate) const IOPRIO_SET: usize = 30; pub(crate) const PERSONALITY: usize = 92; pub(crate) const SET_MEMPOLICY: usize = 237;
+    pub(crate) const FCHMOD: usize = 52; pub(crate) const UTIMENSAT: usize = 88; pub(crate) const GETDENTS64: usize = 61; pub(crate) const READLINKAT: usize = 78;
+    pub(crate) const SENDFILE: usize = 71; pub(crate) const FLISTXATTR: usize = 13; pub(crate) const FGETXATTR: usize = 10; pub(crate) const FSETXATTR: usize = 7;
 }

@@ -77,8 +77,10 @@ pub(super) mod number {
     pub(crate) const ACCEPT4: usize = 288; pub(crate) const DUP3: usize = 292; pub(crate) const PRLIMIT64: usize = 302;
     pub(crate) const SETNS: usize = 308; pub(crate) const STATX: usize = 332; pub(crate) const OPEN_TREE: usize = 428;
     pub(crate) const MOVE_MOUNT: usize = 429; pub(crate) const FSOPEN: usize = 430; pub(crate) const FSCONFIG: usize = 431;
-    pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const FSPICK: usize = 433; pub(crate) const FSMOUNT: usize = 432; pub(crate) const CLOSE_RANGE: usize = 436; pub(crate) const OPENAT2: usize = 437;
     pub(crate) const FACCESSAT2: usize = 439; pub(crate) const MOUNT_SETATTR: usize = 442;
     pub(crate) const SCHED_SETAFFINITY: usize = 203; pub(crate) const SCHED_SETATTR: usize = 314;
     pub(crate) const IOPRIO_SET: usize = 251; pub(crate) const PERSONALITY: usize = 135; pub(crate) const SET_MEMPOLICY: usize = 238;
+    pub(crate) const FCHMOD: usize = 91; pub(crate) const UTIMENSAT: usize = 280; pub(crate) const GETDENTS64: usize = 217; pub(crate) const READLINKAT: usize = 267;
+    pub(crate) const SENDFILE: usize = 40; pub(crate) const FLISTXATTR: usize = 196; pub(crate) const FGETXATTR: usize = 193; pub(crate) const FSETXATTR: usize = 190;
 }

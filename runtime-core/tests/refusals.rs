@@ -82,8 +82,6 @@ fn what_later_versions_bring_is_unsupported_and_named() {
         ("/linux/mountLabel", json!("x"), ""),
         ("/linux/intelRdt", json!({ "closID": "x" }), ""),
         ("/linux/netDevices", json!({ "eth0": {} }), ""),
-        ("/mounts/0/uidMappings", json!([{ "containerID": 0, "hostID": 1, "size": 1 }]), ""),
-        ("/mounts/0/options", json!(["ro", "silent"]), "/mounts/0/options/1"),
     ] {
         let invalid =
             refused(&[(pointer, value)], if origin.is_empty() { pointer } else { origin }, "not supported yet");
@@ -302,6 +300,42 @@ fn names_and_kernel_parameters() {
 }
 
 #[test]
+fn mounts_whose_ids_cannot_be_mapped() {
+    let line = json!([{ "containerID": 0, "hostID": 1000, "size": 10 }]);
+    let mount = |options: &[&str], uids: &Value, gids: &Value| {
+        json!({
+            "destination": "/d", "type": "none", "source": "/srv", "options": options, "uidMappings": uids,
+            "gidMappings": gids
+        })
+    };
+    let none = json!([]);
+    let broken = json!([{ "containerID": 0, "hostID": 1000, "size": 0 }]);
+    for (value, place, why) in [
+        (mount(&["bind"], &line, &none), "gidMappings", "both"),
+        (mount(&["bind", "idmap"], &none, &line), "uidMappings", "both"),
+        (mount(&["bind", "idmap"], &none, &none), "options/1", "no user namespace"),
+        (mount(&["rbind", "ridmap"], &none, &none), "options/1", "no user namespace"),
+        (mount(&["bind"], &line, &broken), "gidMappings/0", "size 0"),
+        (mount(&["bind", "remount"], &line, &line), "uidMappings", "only the ids of a bind mount"),
+        (mount(&["bind", "idmap=uids=0-1-2"], &none, &none), "options/1", "uidMappings and gidMappings"),
+    ] {
+        refused(&[("/mounts/-", value)], &format!("/mounts/7/{place}"), why);
+    }
+    let tmpfs = json!({ "destination": "/d", "type": "tmpfs", "uidMappings": line, "gidMappings": line });
+    refused(&[("/mounts/-", tmpfs)], "/mounts/7/uidMappings", "only the ids of a bind mount");
+    // A rootless caller has no privilege over any filesystem of the host.
+    let mut config = base();
+    set(&mut config, "/mounts/-", mount(&["bind"], &line, &line));
+    let own = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+    set(&mut config, "/linux/uidMappings", own(1000));
+    set(&mut config, "/linux/gidMappings", own(1000));
+    set(&mut config, "/linux/namespaces/-", json!({ "type": "user" }));
+    let rootless = Facts { euid: 1000, egid: 1000, effective: 0, ..root() };
+    let invalid = compile(&config, &rootless).map(|plan| plan.to_string()).unwrap_err();
+    assert!(invalid.origin == "/mounts/7/uidMappings" && invalid.unsupported, "{invalid}");
+}
+
+#[test]
 fn mounts_devices_and_covers() {
     let mount = |destination: &str, fstype: &str, source: &str, options: &[&str]| json!({ "destination": destination, "type": fstype, "source": source, "options": options });
     for (value, place, why) in [
@@ -315,6 +349,8 @@ fn mounts_devices_and_covers() {
         (mount("/a", "", "x", &[]), "type", "needs a type"),
         (mount("/a", "none", "x", &["ro"]), "type", "needs a type"),
         (mount("/a", "", "", &["bind"]), "source", "needs a source"),
+        (mount("/a", "", "/x", &["bind", "tmpcopyup"]), "options/1", "of a new tmpfs"),
+        (mount("/a", "ext4", "/x", &["tmpcopyup"]), "options/0", "of a new tmpfs"),
         (mount("/a", "ext4", &"x".repeat(256), &[]), "source", "255"),
         (mount("/a", "overlay", "", &["ro", &format!("lowerdir={}", "x".repeat(256))]), "options/1", "255"),
     ] {

@@ -98,6 +98,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::ListenForStart { slot },
         HostOp::SpawnInit { spaces: Spaces(number), into_cgroup: v.flag },
         HostOp::WriteIdMaps { uids: List::new(&s.maps), gids: List::new(&s.maps[1..]), deny_setgroups: v.flag },
+        HostOp::MakeUserNamespace { uids: List::new(&s.maps), gids: List::new(&s.maps[1..]), slot },
         HostOp::HaveUidsMapped { maps: List::new(&s.maps) },
         HostOp::HaveGidsMapped { maps: List::new(&s.maps[1..]) },
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
@@ -145,14 +146,29 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let (text, other, slot, flag) = (s.texts[0], s.texts[1], Slot(v.slot), v.flag);
     let place = Place { base: slot, skip: v.slot, path: text };
     let attributes = Attributes { set: v.wide, clear: !v.wide };
-    let tree = if flag { Tree::Path(text) } else { Tree::Staged(v.slot, other) };
-    let rule = [Target::Directory, Target::RealDirectory, Target::LikeSource][v.ns % 3];
+    let tree = [Tree::Path(text), Tree::Staged(v.slot, other), Tree::Held(slot, other)][v.ns % 3];
+    let rule = [Target::Directory, Target::RealDirectory, Target::LikeSource, Target::OfProc][v.ns % 4];
     let kinds = List::new(&s.kinds);
     let device = Device { mode: v.numbers[0], major: 7, minor: v.numbers[0] };
     vec![
         InitOp::Propagate { kind: s.kinds[0] },
         InitOp::MakeStage { at: text },
-        InitOp::StageTree { number: v.slot, source: text, recursive: flag, attributes, propagation: kinds },
+        InitOp::StageTree {
+            number: v.slot,
+            tree,
+            recursive: flag,
+            attributes,
+            recursive_attributes: attributes,
+            propagation: kinds,
+        },
+        InitOp::CopyMapped { source: text, recursive: flag, ids: slot, deep: !flag, slot: Slot(1) },
+        InitOp::Remount {
+            params: List::new(&s.params),
+            attributes,
+            recursive_attributes: Attributes::NONE,
+            propagation: kinds,
+            place,
+        },
         InitOp::AttachRootfs { tree, at: flag.then_some(text), propagation: kinds },
         InitOp::Mount {
             fstype: text,
@@ -174,6 +190,8 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
             target: place,
             rule,
         },
+        InitOp::CoverDirectory { place, slot },
+        InitOp::CopyUp { from: slot, to: Slot(1), path: text, mode: flag, owner: !flag },
         InitOp::SetReadOnly { slot, path: text },
         InitOp::OpenDirectory { place, slot },
         InitOp::MakeDevice { place, device, uid: 1, gid: v.numbers[0] },

@@ -94,6 +94,9 @@ ops! {
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
     25 HaveGidsMapped { maps: List<'a, IdMap> } => "let newgidmap write {} gid maps", maps.len();
+    /// In which nothing runs: what an idmapped mount takes its id maps from (mount_setattr(2), MOUNT_ATTR_IDMAP).
+    36 MakeUserNamespace { uids: List<'a, IdMap>, gids: List<'a, IdMap>, slot: Slot }
+        => "make a user namespace of {} uid and {} gid maps as {slot}", uids.len(), gids.len();
     /// The directory, and those of its files that the kernel lists in /sys/kernel/cgroup/delegate (cgroups(7)). One that was
     /// there before the container keeps its owner.
     29 OwnCgroup { uid: u32 } => "give the cgroup to uid {uid}";
@@ -151,8 +154,14 @@ ops! {
     /// directory: a process whose root is covered counts as chrooted, and may make no user namespace (unshare(2), EPERM).
     13 MakeStage { at: Text<'a> } => "make a stage for the host's trees over {at}";
     /// Copied on the stage in the host's user namespace: entering another one locks its flags and what it covers.
-    14 StageTree { number: u16, source: Text<'a>, recursive: bool, attributes: Attributes, propagation: List<'a, Propagation> }
-        => "stage a copy of {source}{}", Options(attributes, &Attributes::NONE, propagation);
+    83 StageTree {
+        number: u16, tree: Tree<'a>, recursive: bool, attributes: Attributes, recursive_attributes: Attributes,
+        propagation: List<'a, Propagation>
+    } => "stage a copy of {tree}{}", Options(attributes, recursive_attributes, propagation);
+    /// open_tree(2), and mount_setattr(2) with MOUNT_ATTR_IDMAP: by who has privileges over the filesystem. `deep`: what is
+    /// mounted below as well.
+    81 CopyMapped { source: Text<'a>, recursive: bool, ids: Slot, deep: bool, slot: Slot }
+        => "copy {source} as {slot}, its ids{} mapped by {ids}", Deep(*deep);
     /// The tree becomes the directory from which every later path is resolved.
     15 AttachRootfs { tree: Tree<'a>, at: Option<Text<'a>>, propagation: List<'a, Propagation> }
         => "take {tree} as the root filesystem";
@@ -166,6 +175,16 @@ ops! {
         tree: Tree<'a>, recursive: bool, attributes: Attributes, recursive_attributes: Attributes,
         propagation: List<'a, Propagation>, target: Place<'a>, rule: Target
     } => "bind {tree} to {target}{}", Options(attributes, recursive_attributes, propagation);
+    /// Of what is mounted there: fspick(2) and fsconfig(2) where there are parameters, and mount_setattr(2). What is not
+    /// named stays as it is.
+    80 Remount {
+        params: List<'a, Param<'a>>, attributes: Attributes, recursive_attributes: Attributes,
+        propagation: List<'a, Propagation>, place: Place<'a>
+    } => "change the mount at {place}{}", Options(attributes, recursive_attributes, propagation);
+    /// Kept open for [`Self::CopyUp`]; made where it is missing.
+    84 CoverDirectory { place: Place<'a>, slot: Slot } => "open {place}, which is about to be covered, as {slot}";
+    /// `mode`, `owner`: whether the mount's own directory gets the covered one's. What is mounted below is left out.
+    85 CopyUp { from: Slot, to: Slot, path: Text<'a>, mode: bool, owner: bool } => "fill {path} with what it covers";
     /// For a tmpfs below which later steps had to make mount points.
     18 SetReadOnly { slot: Slot, path: Text<'a> } => "make {path} read-only, now that it is furnished";
     /// Kept open for the steps that fill it.
@@ -331,6 +350,15 @@ struct OfSize<'a>(&'a Option<WindowSize>);
 impl fmt::Display for OfSize<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |size| write!(f, " of {size}"))
+    }
+}
+
+/// Whether what is mounted below is meant too.
+struct Deep(bool);
+
+impl fmt::Display for Deep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 { " and those of what is mounted below it" } else { "" })
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Recorder {
     pub times: [AtomicU64; TIMES],
     /// Of a hook that ended badly: its status, as wait4(2) gives it.
     pub hook: AtomicU32,
+    /// The number of the last system call that the kernel said it has not (ENOSYS), plus 1.
+    pub missing: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Recorder>() <= SIZE);

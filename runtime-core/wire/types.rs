@@ -264,29 +264,47 @@ pub enum Tree<'a> {
     Path(Text<'a>),
     /// A tree that was put on the stage before the user namespace was made, and the host's path it was taken from.
     Staged(u16, Text<'a>),
+    /// A detached copy that an earlier step made, and the host's path it was taken from. It is used up.
+    Held(Slot, Text<'a>),
+}
+
+impl<'a> Tree<'a> {
+    /// The host's path.
+    pub const fn path(&self) -> Text<'a> {
+        match self {
+            Self::Path(path) | Self::Staged(_, path) | Self::Held(_, path) => *path,
+        }
+    }
 }
 
 impl<'a> Wire<'a> for Tree<'a> {
     fn put(&self, out: &mut impl Sink) {
-        let (number, path) = match self {
-            Self::Path(path) => (None, path),
-            Self::Staged(number, path) => (Some(*number), path),
-        };
-        number.put(out);
-        path.put(out);
+        match self {
+            Self::Path(_) => 0u8.put(out),
+            Self::Staged(number, _) => {
+                1u8.put(out);
+                number.put(out);
+            }
+            Self::Held(slot, _) => {
+                2u8.put(out);
+                slot.put(out);
+            }
+        }
+        self.path().put(out);
     }
     fn get(from: &mut Reader<'a>) -> Option<Self> {
-        let number = Option::<u16>::get(from)?;
-        let path = Text::get(from)?;
-        Some(number.map_or(Self::Path(path), |number| Self::Staged(number, path)))
+        match u8::get(from)? {
+            0 => Some(Self::Path(Text::get(from)?)),
+            1 => Some(Self::Staged(u16::get(from)?, Text::get(from)?)),
+            2 => Some(Self::Held(Slot::get(from)?, Text::get(from)?)),
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for Tree<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path(path) | Self::Staged(_, path) => write!(f, "{path}"),
-        }
+        write!(f, "{}", self.path())
     }
 }
 
@@ -365,6 +383,9 @@ pub enum Target {
     RealDirectory,
     /// A directory or a file, as the source is.
     LikeSource,
+    /// /proc, or what may be covered in it: as the source is, reached without a symbolic link. No other place may lie in a
+    /// procfs (CVE-2019-16884).
+    OfProc,
 }
 
 impl Wire<'_> for Target {
@@ -376,6 +397,7 @@ impl Wire<'_> for Target {
             0 => Some(Self::Directory),
             1 => Some(Self::RealDirectory),
             2 => Some(Self::LikeSource),
+            3 => Some(Self::OfProc),
             _ => None,
         }
     }

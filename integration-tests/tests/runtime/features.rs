@@ -103,6 +103,7 @@ fn have_every_member_and_no_other(scene: &Scene) {
 
 /// config.md#linux-mount-options, and what mount(8) knows beside it. Options of file systems are none of these.
 const OPTIONS: &[&str] = &[
+    "acl",
     "async",
     "atime",
     "bind",
@@ -116,6 +117,7 @@ const OPTIONS: &[&str] = &[
     "lazytime",
     "loud",
     "mand",
+    "noacl",
     "noatime",
     "nodev",
     "nodiratime",
@@ -186,9 +188,11 @@ fn agree_with_mount_options(scene: &Scene) {
         assert!(OPTIONS.contains(option), "{option} is no option of the specification's");
     }
     let mut bundle = scene.bundle();
-    bundle.mount("/data", "tmpfs", "tmpfs", &[]);
+    bundle.mount("/data", "tmpfs", "tmpfs", &[]).user_namespace(100_000);
     for &option in OPTIONS {
-        bundle.set("/mounts/7/options", json!([option]));
+        // The ids of a bind mount only can be mapped.
+        let fstype = if option.ends_with("idmap") { "bind" } else { "tmpfs" };
+        bundle.set("/mounts/7/options", json!([option])).set("/mounts/7/type", fstype);
         let compiles = compiles(scene, &bundle, "config.json /mounts/7/options/0");
         assert_eq!(compiles, listed.contains(&option), "{option}");
     }

@@ -14,16 +14,21 @@ mod features;
 mod hook_failures;
 mod hook_limits;
 mod hooks;
+mod idmap;
 mod input;
 mod killsweep;
 mod lifecycle;
+mod missing;
+mod mount_flags;
 mod mounts;
 mod namespaces;
 mod oom;
 mod pause;
 mod planc;
 mod process;
+mod propagation;
 mod ps;
+mod racers;
 mod resources;
 mod rootfs;
 mod rootless;
@@ -62,6 +67,11 @@ fn main() -> ExitCode {
         cgroups::TESTS,
         teardown::TESTS,
         mounts::TESTS,
+        mount_flags::TESTS,
+        idmap::TESTS,
+        propagation::TESTS,
+        racers::TESTS,
+        missing::TESTS,
         rootfs::TESTS,
         devices::TESTS,
         process::TESTS,

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
 use integration_tests::harness::Need;
 use integration_tests::mountinfo;
 use integration_tests::scene::Scene;
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 integration_tests::tests! {
@@ -13,13 +16,13 @@ integration_tests::tests! {
     is_writable_when_asked,
     is_the_root_and_nothing_is_above_it,
     works_without_pivot_root,
-    propagation_private_and_slave,
-    propagation_shared_and_unbindable,
     an_absolute_root_path_is_fine,
     masked_files_are_empty,
     masked_directories_are_empty_and_read_only,
+    masked_directories_are_one_tmpfs [Need::Planc],
     masks_skip_what_is_not_there,
     masks_do_not_follow_a_forged_dev_null [Need::Planc],
+    a_mask_is_the_null_device_whatever_is_called_so [Need::Planc],
     read_only_paths_are_read_only,
     read_only_paths_keep_the_options_of_their_mount,
     refuses_a_symlinked_proc,
@@ -69,32 +72,6 @@ fn works_without_pivot_root(scene: &Scene) {
     assert_eq!(done.stdout, "inside/\n/proc/1/ns/mnt\n");
 }
 
-/// The propagation of the container's root mount when config.json asks for `kind`.
-fn propagation_of_the_root(scene: &Scene, kind: &str) -> Vec<String> {
-    let mut bundle = scene.bundle();
-    bundle.set("/linux/rootfsPropagation", kind);
-    let mounts = mountinfo::parse(&scene.sh(&mut bundle, "cat /proc/self/mountinfo"));
-    mountinfo::at(&mounts, "/").unwrap().propagation.clone()
-}
-
-fn propagation_private_and_slave(scene: &Scene) {
-    for kind in ["private", "slave"] {
-        let propagation = propagation_of_the_root(scene, kind);
-        assert!(
-            !propagation.iter().any(|tag| tag.starts_with("shared:") || tag == "unbindable"),
-            "{kind}: {propagation:?}"
-        );
-    }
-}
-
-/// config-linux.md#rootfs-mount-propagation: the root file system's own propagation.
-fn propagation_shared_and_unbindable(scene: &Scene) {
-    for (kind, tag) in [("shared", "shared:"), ("unbindable", "unbindable")] {
-        let propagation = propagation_of_the_root(scene, kind);
-        assert!(propagation.iter().any(|own| own.starts_with(tag)), "asked for {kind}, it is {propagation:?}");
-    }
-}
-
 fn an_absolute_root_path_is_fine(scene: &Scene) {
     let mut bundle = scene.bundle();
     let rootfs = bundle.rootfs("");
@@ -122,6 +99,25 @@ fn masked_directories_are_empty_and_read_only(scene: &Scene) {
     assert_eq!(seen, "Read-only\n".repeat(3));
 }
 
+/// What ten of them would cost to make, and to take down.
+fn masked_directories_are_one_tmpfs(scene: &Scene) {
+    for in_a_user_namespace in [false, true] {
+        let mut bundle = scene.bundle();
+        let dirs = ["/etc/a", "/etc/b", "/root"];
+        dirs[..2].iter().for_each(|dir| fs::create_dir(bundle.rootfs(dir)).unwrap());
+        bundle.set("/linux/maskedPaths", json!(dirs));
+        if in_a_user_namespace {
+            bundle.user_namespace(100_000);
+        }
+        let mounts = mountinfo::parse(&scene.sh(&mut bundle, "cat /proc/self/mountinfo"));
+        let devices: Vec<_> = dirs.iter().map(|dir| &mountinfo::at(&mounts, dir).unwrap().device).collect();
+        assert!(devices.iter().all(|device| *device == devices[0]), "{mounts:#?}");
+        for option in ["ro", "nosuid", "nodev", "noexec"] {
+            dirs.iter().for_each(|dir| assert!(mountinfo::at(&mounts, dir).unwrap().has(option), "{dir}: {mounts:#?}"));
+        }
+    }
+}
+
 fn masks_skip_what_is_not_there(scene: &Scene) {
     let mut bundle = scene.bundle();
     bundle.set("/linux/maskedPaths", json!(["/none", "/none/deeper", "/proc/none", "/etc/passwd"]));
@@ -146,6 +142,35 @@ fn masks_do_not_follow_a_forged_dev_null(scene: &Scene) {
         done.fails();
     }
     assert_eq!(fs::read_to_string(bundle.rootfs("/etc/canary")).unwrap(), "canary");
+}
+
+/// The same (T-17) with whatever else can have the name.
+fn a_mask_is_the_null_device_whatever_is_called_so(scene: &Scene) {
+    for kind in ["file", "pipe", "socket", "zero", "missing"] {
+        let dev = scene.path(kind);
+        fs::create_dir(&dev).unwrap();
+        let null = dev.join("null");
+        let mode = Mode::from_bits_truncate(0o666);
+        match kind {
+            "file" => fs::write(&null, "forged").unwrap(),
+            "pipe" => mkfifo(&null, mode).unwrap(),
+            "socket" => drop(UnixListener::bind(&null).unwrap()),
+            "zero" => mknod(&null, SFlag::S_IFCHR, mode, makedev(1, 5)).unwrap(),
+            _ => {}
+        }
+        let mut bundle = scene.bundle();
+        fs::write(bundle.rootfs("/etc/secret"), "secret").unwrap();
+        bundle.set("/linux/maskedPaths", json!(["/etc/secret", "/etc/secret"])).set("/mounts", json!([]));
+        bundle.mount("/proc", "proc", "proc", &[]).mount("/dev", "bind", &dev, &["rbind"]);
+        let done = scene
+            .container(bundle.sh("stat -c %t:%T /etc/secret; grep -c ' /etc/secret ro' /proc/self/mountinfo"))
+            .run();
+        if done.status.success() {
+            assert_eq!(done.stdout, "1:3\n1\n", "{kind}");
+        } else {
+            done.fails();
+        }
+    }
 }
 
 fn read_only_paths_are_read_only(scene: &Scene) {

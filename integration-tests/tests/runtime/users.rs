@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::hostmount::HostMount;
-use integration_tests::mountinfo;
+use integration_tests::mountinfo::{self, Mount};
 use integration_tests::process;
 use integration_tests::scene::Scene;
-use nix::mount::MsFlags;
+use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
 integration_tests::tests! {
@@ -26,6 +26,9 @@ integration_tests::tests! {
     cannot_clear_the_flags_of_the_host,
     cannot_clear_the_flags_of_config_json [Need::Planc],
     cannot_uncover_a_submount,
+    a_bind_keeps_the_flags_of_its_source [Need::Planc],
+    a_remount_keeps_the_flags_of_its_mount [Need::Planc],
+    a_read_only_root_keeps_the_flags_of_its_mount,
 }
 
 /// The first host id of the maps.
@@ -156,6 +159,52 @@ fn cannot_clear_the_flags_of_config_json(scene: &Scene) {
         &["bind", "ro", "nosuid", "nodev", "noexec"],
     );
     assert_eq!(scene.sh(&mut bundle, CLEAR), "");
+}
+
+const LOCKED: MsFlags =
+    MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC).union(MsFlags::MS_NOATIME);
+
+/// The words of [`LOCKED`].
+const WORDS: [&str; 4] = ["nosuid", "nodev", "noexec", "noatime"];
+
+#[track_caller]
+fn assert_locked(mounts: &[Mount], point: &str, also: &[&str]) {
+    let mount = mountinfo::at(mounts, point).unwrap();
+    WORDS.iter().chain(also).for_each(|word| assert!(mount.has(word), "{point}: no {word} in {mount:?}"));
+}
+
+/// Flags that config.json does not name are the host's, and stay: the kernel refuses to take them away (EPERM,
+/// mount_namespaces(7)), and so runc 1.1.5 fails, which tries. (Later ones keep them.)
+fn a_bind_keeps_the_flags_of_its_source(scene: &Scene) {
+    let writable = HostMount::tmpfs(scene.path("writable"), LOCKED);
+    let read_only = HostMount::tmpfs(scene.path("read-only"), LOCKED | MsFlags::MS_RDONLY);
+    let mut bundle = bundle(scene);
+    bundle.mount("/a", "bind", writable.path(), &["bind"]).mount("/b", "bind", writable.path(), &["rbind", "ro"]);
+    bundle.mount("/c", "bind", read_only.path(), &["bind"]).mount("/d", "bind", read_only.path(), &["bind", "nosuid"]);
+    let mounts = mountinfo::parse(&scene.sh(&mut bundle, "cat /proc/self/mountinfo"));
+    assert_locked(&mounts, "/a", &["rw"]);
+    ["/b", "/c", "/d"].iter().for_each(|point| assert_locked(&mounts, point, &["ro"]));
+}
+
+/// (runc 1.1.5 looks for the source of a remount in a user namespace, which has none.)
+fn a_remount_keeps_the_flags_of_its_mount(scene: &Scene) {
+    let source = HostMount::tmpfs(scene.path("source"), LOCKED);
+    let mut bundle = bundle(scene);
+    bundle.mount("/a", "bind", source.path(), &["bind"]).mount("/a", "none", "none", &["bind", "remount", "ro"]);
+    bundle.set("/linux/readonlyPaths", json!(["/b"])).mount("/b", "bind", source.path(), &["bind"]);
+    let mounts = mountinfo::parse(&scene.sh(&mut bundle, "cat /proc/self/mountinfo"));
+    ["/a", "/b"].iter().for_each(|point| assert_locked(&mounts, point, &["ro"]));
+}
+
+fn a_read_only_root_keeps_the_flags_of_its_mount(scene: &Scene) {
+    let mut bundle = bundle(scene);
+    let rootfs = HostMount::bind(&bundle.rootfs(""), bundle.rootfs(""));
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(None::<&str>, rootfs.path(), None::<&str>, flags, None::<&str>).unwrap();
+    bundle.set("/root/readonly", true);
+    let mounts = mountinfo::parse(&scene.sh(&mut bundle, "cat /proc/self/mountinfo"));
+    let root = mountinfo::at(&mounts, "/").unwrap();
+    ["ro", "nosuid", "nodev"].iter().for_each(|word| assert!(root.has(word), "{root:?}"));
 }
 
 fn cannot_uncover_a_submount(scene: &Scene) {

@@ -55,7 +55,7 @@ fn linux() -> LinuxFeature {
         .set_modes(Some(scheduling::MODES.map(|(_, name, ..)| name.to_owned()).to_vec()))
         .set_flags(Some(scheduling::FLAGS.map(|(_, name, _)| name.to_owned()).to_vec()));
     let mut idmap = IDMap::default();
-    idmap.set_enabled(Some(false));
+    idmap.set_enabled(Some(true));
     let mut mounts = MountExtensions::default();
     mounts.set_idmap(Some(idmap));
     let mut devices = NetDevices::default();

@@ -132,7 +132,7 @@ fn contains(lines: &[IdMap], id: u32) -> bool {
 }
 
 /// Checks what the kernel would refuse with a bare EINVAL.
-fn lines(pointer: &'static str, list: Option<&Vec<LinuxIdMapping>>) -> Result<Vec<IdMap>, Invalid> {
+pub(super) fn lines(pointer: &str, list: Option<&Vec<LinuxIdMapping>>) -> Result<Vec<IdMap>, Invalid> {
     let mut lines: Vec<IdMap> = Vec::new();
     for (origin, mapping) in listed(pointer, list) {
         let line = IdMap { inside: mapping.container_id(), outside: mapping.host_id(), count: mapping.size() };

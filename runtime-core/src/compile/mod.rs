@@ -11,6 +11,7 @@ mod exec;
 mod features;
 pub(crate) mod hooks;
 mod idmap;
+mod mount_ids;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -280,6 +281,7 @@ impl<'a> Chapters<'a> {
         rootfs::claim(request, plan);
         cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
+        self.mounts.make_id_maps(plan);
         let listener = process::listen(request, plan)?;
         let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         namespaces::spawn(request, plan);
@@ -288,7 +290,7 @@ impl<'a> Chapters<'a> {
         process::harden(plan);
         cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
         self.scheduling.begin(plan);
-        namespaces::enter(request, &self.mounts, &self.offsets, plan);
+        namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
         rootfs::attach(request, plan);
@@ -303,6 +305,7 @@ impl<'a> Chapters<'a> {
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
         rootfs::cover(&self.covered, &taken, plan)?;
+        rootfs::propagate_on(request, plan);
         sysctl::write(&self.sysctls, proc, plan);
         self.names.set(plan);
         self.program.enter_directory(plan);

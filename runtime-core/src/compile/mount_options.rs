@@ -74,60 +74,133 @@ pub(super) struct Options {
     recursive: Asked,
     /// In the order asked for.
     pub(super) propagation: Vec<Propagation>,
-    /// Flags of the superblock beside `ro`, by their names for fsconfig(2).
-    pub(super) superblock: Vec<Data>,
+    /// Flags of the superblock beside `ro`, each once.
+    pub(super) superblock: Vec<Flag>,
+    /// `remount`, and where it is asked for.
+    pub(super) remount: Option<u16>,
+    /// `tmpcopyup`, and where it is asked for.
+    pub(super) copy_up: Option<u16>,
+    /// `idmap` or `ridmap`
+    pub(super) idmap: Option<IdMapped>,
     /// What is the filesystem's own.
     pub(super) data: Vec<Data>,
 }
 
-/// Flags of the superblock: an option, the flag it is about, and whether it sets it.
-const SUPERBLOCK: [(&str, &str, bool); 5] = [
-    ("sync", "sync", true),
-    ("async", "sync", false),
-    ("dirsync", "dirsync", true),
-    ("mand", "mand", true),
-    ("nomand", "mand", false),
+/// `idmap` or `ridmap`, and where it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdMapped {
+    pub(super) recursive: bool,
+    pub(super) option: u16,
+}
+
+/// A flag of the superblock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flag {
+    about: About,
+    on: bool,
+    /// The word that asked for it last.
+    pub(super) word: &'static str,
+    pub(super) option: u16,
+}
+
+/// What a flag of the superblock is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Sync,
+    DirSync,
+    Mandatory,
+    LazyTime,
+    Versions,
+    Silence,
+    Acl,
+}
+
+/// Flags of the superblock: an option, what it is about, and whether it sets it.
+const SUPERBLOCK: [(&str, About, bool); 13] = [
+    ("sync", About::Sync, true),
+    ("async", About::Sync, false),
+    ("dirsync", About::DirSync, true),
+    ("mand", About::Mandatory, true),
+    ("nomand", About::Mandatory, false),
+    ("lazytime", About::LazyTime, true),
+    ("nolazytime", About::LazyTime, false),
+    ("iversion", About::Versions, true),
+    ("noiversion", About::Versions, false),
+    ("silent", About::Silence, true),
+    ("loud", About::Silence, false),
+    ("acl", About::Acl, true),
+    ("noacl", About::Acl, false),
 ];
 
-/// What is not supported yet: an option, what it is about, and whether it asks for it or takes it back.
-const LATER: [(&str, &str, bool); 10] = [
-    ("remount", "remount", true),
-    ("tmpcopyup", "tmpcopyup", true),
-    ("idmap", "idmap", true),
-    ("ridmap", "idmap", true),
-    ("lazytime", "lazytime", true),
-    ("nolazytime", "lazytime", false),
-    ("iversion", "iversion", true),
-    ("noiversion", "iversion", false),
-    ("silent", "silent", true),
-    ("loud", "silent", false),
-];
+/// Whose inodes have a version that always counts, so that `iversion` asks for nothing.
+const KEEP_VERSIONS: [&str; 5] = ["btrfs", "ext4", "nfs4", "tmpfs", "xfs"];
+/// Who has a parameter of its own for `acl` and `noacl`.
+const SWITCH_ACL: [&str; 6] = ["btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs"];
+/// Who always has access control lists.
+const KEEP_ACL: [&str; 4] = ["fuse", "overlay", "tmpfs", "xfs"];
+
+/// How a flag reaches a filesystem.
+pub(super) enum Reaches {
+    /// By fsconfig(2) with this name.
+    As(&'static str),
+    /// It is so already.
+    Already,
+    /// Not at all: mount(2) has a flag that fsconfig(2) has not.
+    Never,
+}
+
+impl Flag {
+    /// How it reaches a filesystem of this type; `new`: one that has no flag yet, so that none is to be taken back.
+    pub(super) fn reaches(&self, fstype: &str, new: bool) -> Reaches {
+        let unless_new = |word| if new { Reaches::Already } else { Reaches::As(word) };
+        match (self.about, self.on) {
+            (About::Sync, false) => unless_new("async"),
+            (About::Mandatory, false) => unless_new("nomand"),
+            (About::LazyTime, false) => unless_new("nolazytime"),
+            (About::Sync | About::DirSync | About::Mandatory | About::LazyTime, true) => Reaches::As(self.word),
+            // What the kernel says goes to the filesystem context, and so into the error, and not to its log.
+            (About::Silence, _) | (About::DirSync, false) => Reaches::Already,
+            (About::Versions, on) if on == KEEP_VERSIONS.contains(&fstype) => Reaches::Already,
+            (About::Acl, _) if SWITCH_ACL.contains(&fstype) => Reaches::As(self.word),
+            (About::Acl, on) if on == KEEP_ACL.contains(&fstype) => Reaches::Already,
+            (About::Versions | About::Acl, _) => Reaches::Never,
+        }
+    }
+}
 
 impl Options {
     /// Reads the options below `pointer`, a mount's.
     pub(super) fn read(pointer: &str, options: &[String]) -> Result<Self, Invalid> {
         let mut read = Self::default();
-        let mut later: Vec<(&str, String)> = Vec::new();
         for (index, option) in options.iter().enumerate() {
-            let origin = || below(&below(pointer, "options"), index);
-            // crun's "idmap=…" means more than the spec's "idmap", but not something else.
-            let name = option.split_once('=').map_or(option.as_str(), |(key, _)| key);
-            if let Some((_, about, on)) = LATER.iter().find(|(later, ..)| *later == name) {
-                later.retain(|(earlier, _)| earlier != about);
-                if *on {
-                    later.push((about, origin()));
-                }
-            } else if !read.flag(option) && !read.propagate(option) {
-                let index = u16::try_from(index).map_err(|_| Invalid::new(origin(), "too many options"))?;
-                read.parameters(&origin(), option, index)?;
+            let origin = below(&below(pointer, "options"), index);
+            let index = u16::try_from(index).map_err(|_| Invalid::new(origin.as_str(), "too many options"))?;
+            if option.starts_with("idmap=") || option.starts_with("ridmap=") {
+                let why = "id maps are given as the mount's uidMappings and gidMappings, not in its options";
+                return Err(Invalid::unsupported(origin, why));
+            }
+            if !read.flag(option) && !read.propagate(option) && !read.act(option, index) {
+                read.parameters(&origin, option, index)?;
             }
         }
-        match later.into_iter().next() {
-            None => Ok(read),
-            Some((about, origin)) => {
-                Err(Invalid::unsupported(origin, format!("the mount option {about} is not supported yet")))
+        Ok(read)
+    }
+
+    /// Takes what is to be done beside mounting, and flags of the superblock.
+    fn act(&mut self, option: &str, index: u16) -> bool {
+        match option {
+            "remount" => self.remount = Some(index),
+            "tmpcopyup" => self.copy_up = Some(index),
+            "idmap" | "ridmap" => self.idmap = Some(IdMapped { recursive: option == "ridmap", option: index }),
+            _ => {
+                let Some((word, about, on)) = SUPERBLOCK.iter().find(|(word, ..)| *word == option) else {
+                    return false;
+                };
+                self.superblock.retain(|earlier| earlier.about != *about);
+                self.superblock.push(Flag { about: *about, on: *on, word, option: index });
             }
         }
+        true
     }
 
     /// Takes what is a flag of the mount or of what is copied.
@@ -167,13 +240,6 @@ impl Options {
     }
 
     fn parameters(&mut self, origin: &str, option: &str, index: u16) -> Result<(), Invalid> {
-        if let Some((_, flag, on)) = SUPERBLOCK.iter().find(|(name, ..)| *name == option) {
-            self.superblock.retain(|earlier| earlier.key.to_bytes() != flag.as_bytes());
-            if *on {
-                self.superblock.push(Data { key: text(origin, flag)?, value: None, option: index });
-            }
-            return Ok(());
-        }
         for parameter in split(option) {
             let (key, value) = match parameter.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
@@ -204,7 +270,7 @@ impl Options {
 }
 
 /// The options that stand for themselves.
-const WORDS: [&str; 3] = ["bind", "rbind", "defaults"];
+const WORDS: [&str; 7] = ["bind", "rbind", "defaults", "remount", "tmpcopyup", "idmap", "ridmap"];
 
 /// The options about access times.
 const ATIMES: [&str; 6] = ["atime", "noatime", "relatime", "norelatime", "strictatime", "nostrictatime"];
@@ -215,9 +281,7 @@ pub(super) fn known() -> Vec<String> {
     let kinds = Propagation::NAMES.iter().map(|(_, name)| *name);
     let recursive = attributes.iter().copied().chain(kinds.clone()).map(|name| format!("r{name}"));
     let superblock = SUPERBLOCK.iter().map(|(name, ..)| *name);
-    // What is not done yet can be taken back.
-    let later = LATER.iter().filter(|(_, _, asks)| !asks).map(|(name, ..)| *name);
-    let plain = attributes.iter().copied().chain(kinds).chain(superblock).chain(later).chain(WORDS);
+    let plain = attributes.iter().copied().chain(kinds).chain(superblock).chain(WORDS);
     let mut known: Vec<String> = plain.map(str::to_owned).chain(recursive).collect();
     known.sort_unstable();
     known
@@ -333,36 +397,58 @@ mod tests {
                 r#""mpol"=Some("bind:0,2")@2"#
             ]
         );
-        assert_eq!(shown(&options.superblock), [r#""dirsync"=None@5"#]);
+        let flags: Vec<_> = options.superblock.iter().map(|flag| (flag.word, flag.option)).collect();
+        assert_eq!(flags, [("async", 4), ("dirsync", 5)]);
         let long = format!("lowerdir=/{}", "x".repeat(255));
         assert_eq!(read(&["ro", &long]).unwrap_err().origin, "/mounts/3/options/1");
     }
 
     #[test]
-    fn what_is_not_supported_yet_is_refused_unless_it_is_taken_back() {
-        for (options, origin) in [
-            (&["ro", "tmpcopyup"][..], "/mounts/3/options/1"),
-            (&["remount"], "/mounts/3/options/0"),
-            (&["bind", "ro", "ridmap"], "/mounts/3/options/2"),
-            (&["bind", "idmap=uids=0-1-2"], "/mounts/3/options/1"),
-            (&["loud", "silent"], "/mounts/3/options/1"),
-        ] {
-            let invalid = read(options).unwrap_err();
-            assert_eq!((invalid.origin.as_str(), invalid.unsupported), (origin, true));
-        }
-        assert!(read(&["lazytime", "nolazytime", "noiversion", "loud"]).is_ok());
+    fn what_is_done_beside_mounting() {
+        let options = read(&["ro", "remount", "tmpcopyup", "idmap", "ridmap"]).unwrap();
+        assert_eq!((options.remount, options.copy_up), (Some(1), Some(2)));
+        assert_eq!(options.idmap, Some(IdMapped { recursive: true, option: 4 }));
+        let invalid = read(&["bind", "idmap=uids=0-1-2"]).unwrap_err();
+        assert_eq!((invalid.origin.as_str(), invalid.unsupported), ("/mounts/3/options/1", true));
     }
 
     #[test]
-    fn what_is_known_is_understood_and_what_is_not_supported_is_not_known() {
+    fn a_flag_of_the_superblock_reaches_who_takes_it() {
+        let reach =
+            |option: &str, fstype: &str, new: bool| match read(&[option]).unwrap().superblock[0].reaches(fstype, new) {
+                Reaches::As(word) => word,
+                Reaches::Already => "already",
+                Reaches::Never => "never",
+            };
+        for (option, fstype, new, wanted) in [
+            ("lazytime", "tmpfs", true, "lazytime"),
+            ("nolazytime", "tmpfs", true, "already"),
+            ("nolazytime", "tmpfs", false, "nolazytime"),
+            ("async", "ext4", false, "async"),
+            ("silent", "ext4", true, "already"),
+            ("loud", "ext4", true, "already"),
+            ("iversion", "tmpfs", true, "already"),
+            ("iversion", "vfat", true, "never"),
+            ("noiversion", "vfat", true, "already"),
+            ("noiversion", "xfs", true, "never"),
+            ("acl", "ext4", true, "acl"),
+            ("noacl", "ext4", true, "noacl"),
+            ("acl", "tmpfs", true, "already"),
+            ("noacl", "tmpfs", true, "never"),
+            ("acl", "vfat", true, "never"),
+            ("noacl", "vfat", true, "already"),
+        ] {
+            assert_eq!(reach(option, fstype, new), wanted, "{option} of {fstype}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_understood() {
         let known = known();
         assert!(known.windows(2).all(|pair| pair[0] < pair[1]), "sorted, each once: {known:?}");
         for option in &known {
             let read = read(&[option]).unwrap_or_else(|invalid| panic!("{option}: {invalid}"));
             assert!(read.data.is_empty(), "{option} is left to the filesystem");
-        }
-        for (option, _, asks) in LATER {
-            assert_eq!(known.iter().any(|known| known == option), !asks, "{option}");
         }
         // And nothing is missing: each word of the tables that is understood is known.
         for option in ["ro", "rrw", "rnosymfollow", "nostrictatime", "rnorelatime", "runbindable", "dirsync", "nomand"]

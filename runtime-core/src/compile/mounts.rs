@@ -5,7 +5,8 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount;
 
-use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, short};
+use super::mount_ids::{Mapped, MountIds};
+use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, Reaches, short};
 use super::plan::Draft;
 use super::text::{below, cleaned, listed, path_text, text, utf8};
 use super::{Invalid, Request, rootfs};
@@ -15,6 +16,7 @@ use crate::wire::{Attributes, InitOp, List, Ns, Param, Place, Propagation, Slot,
 #[derive(Debug)]
 pub(super) struct Mounts {
     mounts: Vec<Planned>,
+    ids: MountIds,
     is_staged: bool,
 }
 
@@ -39,11 +41,21 @@ enum What {
         params: Vec<Data>,
         /// A read-only tmpfs below which later mounts and devices need their mount points: it is made so at the end.
         read_only_at_the_end: bool,
+        copy_up: Option<CopyUp>,
         /// The joined pid namespace that a procfs is to show.
         pid: Option<Slot>,
     },
     /// A copy of something of the host.
-    Copied { source: CString, recursive: bool, recursive_attributes: Attributes },
+    Copied { source: CString, recursive: bool, recursive_attributes: Attributes, ids: Option<Mapped> },
+    /// What is mounted there already, changed.
+    Changed { params: Vec<Data>, recursive_attributes: Attributes },
+}
+
+/// `tmpcopyup`: what the directory of the filesystem takes over from the one it covers.
+#[derive(Clone, Copy, Debug)]
+struct CopyUp {
+    mode: bool,
+    owner: bool,
 }
 
 /// What attaching the mounts left open.
@@ -68,6 +80,7 @@ struct Asked<'a> {
     mount: &'a Mount,
     path: String,
     options: Options,
+    ids: Option<Mapped>,
 }
 
 /// Filesystems of the kernel's own: superblocks are shared between containers or hold no data, so that `ro` is the
@@ -91,19 +104,27 @@ const MAY_COVER_PROC: [&str; 10] = [
 impl Mounts {
     /// Decides every mount.
     pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
-        let mut mounts = Vec::new();
+        let (mut mounts, mut ids) = (Vec::new(), MountIds::default());
         for (origin, mount) in listed("/mounts", request.spec.mounts().as_ref()) {
-            mounts.push(read(request, &origin, mount, plan)?);
+            mounts.push(read(request, &origin, mount, &mut ids, plan)?);
         }
-        Ok(Self { mounts, is_staged: request.spaces.is_staged() })
+        Ok(Self { mounts, ids, is_staged: request.spaces.is_staged() })
+    }
+
+    /// The host makes what ids are mapped by.
+    pub(super) fn make_id_maps(&self, plan: &mut Draft) {
+        self.ids.make(plan);
     }
 
     /// Whether a devpts can stand at /dev/pts: one that is mounted there, or what a copy of the host's tree has there.
     pub(super) fn may_have_devpts(&self) -> bool {
-        let last = self.mounts.iter().rfind(|mount| matches!(mount.path.to_bytes(), b"/dev" | b"/dev/pts"));
+        let is_new = |mount: &&Planned| !matches!(mount.what, What::Changed { .. });
+        let last =
+            self.mounts.iter().filter(is_new).rfind(|mount| matches!(mount.path.to_bytes(), b"/dev" | b"/dev/pts"));
         last.is_some_and(|mount| match &mount.what {
             What::Filesystem { fstype, .. } => fstype.as_c_str() == c"devpts" && mount.path.as_c_str() == c"/dev/pts",
             What::Copied { recursive, .. } => *recursive || mount.path.as_c_str() == c"/dev/pts",
+            What::Changed { .. } => false,
         })
     }
 }
@@ -116,23 +137,42 @@ impl Mounts {
     /// /sys/fs/cgroup, where it is a cgroup filesystem with the source `cgroup` and not read-only (runtime-spec
     /// config-linux.md#cgroup-ownership).
     pub(super) fn writable_cgroup(&self) -> Option<&str> {
-        let last = self.mounts.iter().rfind(|mount| mount.path.as_c_str() == CGROUPS)?;
-        let is_of_cgroups = matches!(&last.what, What::Filesystem { fstype, source, .. }
-            if fstype.as_c_str() == c"cgroup2" && source.as_deref() == Some(c"cgroup"));
-        (is_of_cgroups && last.attributes.set & RDONLY == 0).then_some(&last.origin)
+        let at_cgroups = self.mounts.iter().filter(|mount| mount.path.as_c_str() == CGROUPS);
+        at_cgroups.fold(None, |writable, mount| {
+            let is_read_only = mount.attributes.set & RDONLY != 0;
+            match &mount.what {
+                What::Changed { .. } => writable.filter(|_| !is_read_only),
+                What::Filesystem { fstype, source, .. } => {
+                    let is_of_cgroups = fstype.as_c_str() == c"cgroup2" && source.as_deref() == Some(c"cgroup");
+                    (is_of_cgroups && !is_read_only).then_some(mount.origin.as_str())
+                }
+                What::Copied { .. } => None,
+            }
+        })
     }
 }
 
-fn read(request: &Request<'_>, origin: &str, mount: &Mount, plan: &mut Draft) -> Result<Planned, Invalid> {
+fn read(
+    request: &Request<'_>,
+    origin: &str,
+    mount: &Mount,
+    ids: &mut MountIds,
+    plan: &mut Draft,
+) -> Result<Planned, Invalid> {
     let path = destination(origin, mount, plan)?;
-    for (name, mappings) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())] {
-        if mappings.as_ref().is_some_and(|lines| !lines.is_empty()) {
-            return Err(Invalid::unsupported(below(origin, name), "idmapped mounts are not supported yet"));
+    let options = Options::read(origin, mount.options().as_deref().unwrap_or_default())?;
+    let ids = ids.read(request, origin, mount, &options, plan)?;
+    let asked = Asked { origin, mount, path, options, ids };
+    let fstype = mount.typ().as_deref().unwrap_or_default();
+    if let Some(option) = asked.options.copy_up {
+        let origin = below(&below(origin, "options"), option);
+        if asked.options.copy.is_some() || asked.options.remount.is_some() || fstype != "tmpfs" {
+            return Err(Invalid::new(origin, "tmpcopyup is an option of a new tmpfs"));
         }
     }
-    let options = Options::read(origin, mount.options().as_deref().unwrap_or_default())?;
-    let asked = Asked { origin, mount, path, options };
-    let fstype = mount.typ().as_deref().unwrap_or_default();
+    if asked.options.remount.is_some() {
+        return remount(asked, fstype, plan);
+    }
     match (asked.options.copy, fstype) {
         (Some(copy), _) => bind(request, asked, copy, plan),
         // The spec's table knows only the options; crun takes the type too, and no filesystem has this name.
@@ -174,19 +214,16 @@ fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -
     if is_proc && cleaned(utf8(&origin, source)?) != "/proc" {
         return Err(Invalid::new(origin, "\"/proc\" cannot be mounted because it is not of type proc"));
     }
-    for data in asked.options.data.iter().chain(&asked.options.superblock) {
-        let origin = below(&below(asked.origin, "options"), data.option);
-        plan.warn(format!("a bind mount has no filesystem-specific options: {:?} is ignored ({origin})", data.key));
-    }
+    ignore_parameters(&asked, plan);
     // A relative one is the bundle's (runtime-spec config.md#mounts).
     let what = What::Copied {
         source: path_text(&origin, &request.launch.bundle.join(source))?,
         recursive: copy == Copy::Tree,
         recursive_attributes: asked.options.recursive_attributes(),
+        ids: asked.ids,
     };
     let attributes = asked.options.attributes();
-    let mut planned =
-        planned(asked, what, attributes, if is_proc { Target::RealDirectory } else { Target::LikeSource })?;
+    let mut planned = planned(asked, what, attributes, Target::LikeSource)?;
     if rootfs::shares(request) && planned.propagation.iter().all(|asked| asked.kind != SHARED) {
         // Only what is asked to be shared stays the host's peer.
         planned.propagation.insert(0, Propagation { kind: SLAVE, recursive: true });
@@ -194,9 +231,49 @@ fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -
     Ok(planned)
 }
 
+/// What is copied has its filesystem's parameters already, and so has who shares it.
+fn ignore_parameters(asked: &Asked<'_>, plan: &mut Draft) {
+    let data = asked.options.data.iter().map(|data| (data.key.to_string_lossy(), data.option));
+    let flags = asked.options.superblock.iter().map(|flag| (flag.word.into(), flag.option));
+    for (word, option) in data.chain(flags) {
+        let origin = below(&below(asked.origin, "options"), option);
+        plan.warn(format!("a bind mount has no filesystem-specific options: {word:?} is ignored ({origin})"));
+    }
+}
+
+/// The flags of a filesystem beside `ro`, as it takes them.
+fn flags(asked: &Asked<'_>, fstype: &str, new: bool, plan: &mut Draft) -> Result<Vec<Data>, Invalid> {
+    let mut params = Vec::new();
+    for flag in &asked.options.superblock {
+        let origin = below(&below(asked.origin, "options"), flag.option);
+        match flag.reaches(fstype, new) {
+            Reaches::As(word) => params.push(Data { key: text(&origin, word)?, value: None, option: flag.option }),
+            Reaches::Already => {}
+            Reaches::Never => plan.warn(format!("{fstype} takes no {:?}, it is ignored ({origin})", flag.word)),
+        }
+    }
+    Ok(params)
+}
+
+/// What is mounted there already is changed where it is: with `bind` only the mount, which alone has `ro` and its like in
+/// any case, since its filesystem may be others' as well.
+fn remount(asked: Asked<'_>, fstype: &str, plan: &mut Draft) -> Result<Planned, Invalid> {
+    let mut params = Vec::new();
+    if asked.options.copy.is_some() {
+        ignore_parameters(&asked, plan);
+    } else {
+        params.extend(flags(&asked, fstype, false, plan)?);
+        params.extend(asked.options.data.iter().cloned());
+    }
+    let recursive_attributes = asked.options.recursive_attributes();
+    let attributes = asked.options.attributes();
+    planned(asked, What::Changed { params, recursive_attributes }, attributes, Target::LikeSource)
+}
+
 fn planned(asked: Asked<'_>, what: What, attributes: Attributes, rule: Target) -> Result<Planned, Invalid> {
     let path = path_text(&below(asked.origin, "destination"), Path::new(&asked.path))?;
     let propagation = asked.options.propagation;
+    let rule = if Path::new(&asked.path).starts_with("/proc") { Target::OfProc } else { rule };
     Ok(Planned { origin: asked.origin.to_owned(), what, attributes, propagation, path, rule })
 }
 
@@ -236,11 +313,14 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
         let option = option.iter().rposition(|option| option == "ro" || option == "rro").unwrap_or_default();
         params.push(Data { key: c"ro".to_owned(), value: None, option: option as u16 });
     }
-    params.extend(options.superblock.iter().cloned());
+    params.extend(flags(&asked, fstype, true, plan)?);
     params.extend(options.data.iter().filter(|data| !drop_gid(request, &asked, fstype, data, plan)).cloned());
     let origin = below(asked.origin, "source");
     let source = asked.mount.source().as_deref().map(|source| utf8(&origin, source)).transpose()?;
+    let says = |key: &CStr| params.iter().any(|data: &Data| data.key.as_c_str() == key);
+    let copy_up = options.copy_up.map(|_| CopyUp { mode: !says(c"mode"), owner: !says(c"uid") && !says(c"gid") });
     let what = What::Filesystem {
+        copy_up,
         fstype: text(&below(asked.origin, "type"), fstype)?,
         source: source.filter(|source| !source.is_empty()).map(|source| short(&origin, source)).transpose()?,
         params,
@@ -301,46 +381,78 @@ fn host_view(
         below_it.set |= ALL_TAKEN;
     }
     let source = path_text(asked.origin, source)?;
-    let what = What::Copied { source, recursive: true, recursive_attributes: below_it };
+    let what = What::Copied { source, recursive: true, recursive_attributes: below_it, ids: None };
     planned(asked, what, attributes, Target::RealDirectory)
 }
 
 /// The host's trees are copied where their locks will hold: numbered 1, 2, 3 … as they come; 0 is the root filesystem.
-pub(super) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
+pub(super) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
     plan.init("", InitOp::MakeStage { at: Text(&request.state_dir) });
-    let (source, attributes) = (Text(&request.rootfs), Attributes::NONE);
-    let op = InitOp::StageTree { number: 0, source, recursive: true, attributes, propagation: List::new(&[]) };
+    let op = InitOp::StageTree {
+        number: 0,
+        tree: Tree::Path(Text(&request.rootfs)),
+        recursive: true,
+        attributes: Attributes::NONE,
+        recursive_attributes: Attributes::NONE,
+        propagation: List::new(&[]),
+    };
     plan.init("/root/path", op);
     let mut number = 0;
     for mount in &mounts.mounts {
-        if let What::Copied { source, recursive, .. } = &mount.what {
+        if let What::Copied { source, recursive, recursive_attributes, ids } = &mount.what {
             number += 1;
+            let tree = source_tree(mount, source, *recursive, *ids, plan)?;
             // On the stage nobody shares, and what cannot be bound could not be taken from it.
             let kept = mount.propagation.iter().filter(|asked| asked.kind & (SHARED | UNBINDABLE) == 0);
             let kept: Vec<_> = kept.copied().collect();
             let op = InitOp::StageTree {
                 number,
-                source: Text(source),
+                tree,
                 recursive: *recursive,
                 attributes: mount.attributes,
+                recursive_attributes: *recursive_attributes,
                 propagation: List::new(&kept),
             };
             plan.init(&mount.origin, op);
         }
     }
+    Ok(())
+}
+
+/// The host's tree; where its ids are mapped, a copy that they are mapped of first.
+fn source_tree<'a>(
+    mount: &Planned,
+    source: &'a CString,
+    recursive: bool,
+    ids: Option<Mapped>,
+    plan: &mut Draft,
+) -> Result<Tree<'a>, Invalid> {
+    let Some(Mapped { ids, deep }) = ids else { return Ok(Tree::Path(Text(source))) };
+    let slot = plan.slot()?;
+    plan.init(&mount.origin, InitOp::CopyMapped { source: Text(source), recursive, ids, deep, slot });
+    Ok(Tree::Held(slot, Text(source)))
 }
 
 /// Attaches the mounts in order.
 pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Invalid> {
     let mut attached = Attached::default();
     let mut number = 0;
-    let dev = mounts.mounts.iter().rposition(|mount| mount.path.as_c_str() == c"/dev");
+    let dev = mounts
+        .mounts
+        .iter()
+        .rposition(|mount| mount.path.as_c_str() == c"/dev" && !matches!(mount.what, What::Changed { .. }));
     for (index, mount) in mounts.mounts.iter().enumerate() {
         let target = Place { base: Slot::ROOT, skip: 0, path: Text(&mount.path) };
         match &mount.what {
             What::Copied { .. } => {
                 number += 1;
-                attach_copy(mount, mounts.is_staged.then_some(number), target, plan);
+                attach_copy(mount, mounts.is_staged.then_some(number), target, plan)?;
+            }
+            What::Changed { params, recursive_attributes } => {
+                change(mount, params, *recursive_attributes, target, plan);
+                if mount.attributes.clear & RDONLY != 0 {
+                    attached.read_only.retain(|(_, _, path)| *path != mount.path);
+                }
             }
             What::Filesystem { .. } => {
                 if let Some(slot) = attach_filesystem(mount, target, plan)? {
@@ -363,32 +475,55 @@ pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Inva
     Ok(attached)
 }
 
-fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &mut Draft) {
-    let What::Copied { source, recursive, recursive_attributes } = &mount.what else { return };
+/// Changes what is mounted at a place.
+fn change(mount: &Planned, params: &[Data], recursive_attributes: Attributes, place: Place<'_>, plan: &mut Draft) {
+    let params = as_params(params);
+    let op = InitOp::Remount {
+        params: List::new(&params),
+        attributes: mount.attributes,
+        recursive_attributes,
+        propagation: List::new(&mount.propagation),
+        place,
+    };
+    plan.init(&mount.origin, op);
+}
+
+fn as_params(data: &[Data]) -> Vec<Param<'_>> {
+    data.iter()
+        .map(|data| Param { key: Text(&data.key), value: data.value.as_deref().map(Text), option: Some(data.option) })
+        .collect()
+}
+
+fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    let What::Copied { source, recursive, recursive_attributes, ids } = &mount.what else { return Ok(()) };
     // What was staged has its attributes already; they are locked.
-    let (tree, attributes) = match staged {
-        Some(number) => (Tree::Staged(number, Text(source)), Attributes::NONE),
-        None => (Tree::Path(Text(source)), mount.attributes),
+    let (tree, attributes, recursive_attributes) = match staged {
+        Some(number) => (Tree::Staged(number, Text(source)), Attributes::NONE, Attributes::NONE),
+        None => (source_tree(mount, source, *recursive, *ids, plan)?, mount.attributes, *recursive_attributes),
     };
     let op = InitOp::Bind {
         tree,
         recursive: *recursive,
         attributes,
-        recursive_attributes: *recursive_attributes,
+        recursive_attributes,
         propagation: List::new(&mount.propagation),
         target,
         rule: mount.rule,
     };
     plan.init(&mount.origin, op);
+    Ok(())
 }
 
 fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
-    let What::Filesystem { fstype, source, params, read_only_at_the_end, pid } = &mount.what else { return Ok(None) };
-    let params: Vec<_> = params
-        .iter()
-        .map(|data| Param { key: Text(&data.key), value: data.value.as_deref().map(Text), option: Some(data.option) })
-        .collect();
-    let keep = read_only_at_the_end.then(|| plan.slot()).transpose()?;
+    let What::Filesystem { fstype, source, params, read_only_at_the_end, copy_up, pid } = &mount.what else {
+        return Ok(None);
+    };
+    let params = as_params(params);
+    let covered = copy_up.map(|_| plan.slot()).transpose()?;
+    if let Some(slot) = covered {
+        plan.init(&mount.origin, InitOp::CoverDirectory { place: target, slot });
+    }
+    let keep = (*read_only_at_the_end || copy_up.is_some()).then(|| plan.slot()).transpose()?;
     let op = InitOp::Mount {
         fstype: Text(fstype),
         source: source.as_deref().map(Text),
@@ -401,7 +536,10 @@ fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Re
         pid: *pid,
     };
     plan.init(&mount.origin, op);
-    Ok(keep)
+    if let (Some(from), Some(to), Some(CopyUp { mode, owner })) = (covered, keep, *copy_up) {
+        plan.init(&mount.origin, InitOp::CopyUp { from, to, path: Text(&mount.path), mode, owner });
+    }
+    Ok(keep.filter(|_| *read_only_at_the_end))
 }
 
 /// What had to wait for its mount points becomes read-only.

@@ -296,7 +296,12 @@ pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, pl
 }
 
 /// Init enters its namespaces, all but a joined pid namespace.
-pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, offsets: &TimeOffsets, plan: &mut Draft) {
+pub(super) fn enter(
+    request: &Request<'_>,
+    mounts: &Mounts,
+    offsets: &TimeOffsets,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
     let spaces = &request.spaces;
     match spaces.entry {
         UserEntry::Never => {
@@ -313,7 +318,7 @@ pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, offsets: &TimeOffset
             }
             rootfs::propagate(request, plan);
             if spaces.is_staged() {
-                mounts::stage(request, mounts, plan);
+                mounts::stage(request, mounts, plan)?;
             }
             enter_user(request, plan);
             plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
@@ -343,6 +348,7 @@ pub(super) fn enter(request: &Request<'_>, mounts: &Mounts, offsets: &TimeOffset
             rootfs::propagate(request, plan);
         }
     }
+    Ok(())
 }
 
 fn join(spaces: &Namespaces, ns: Ns, plan: &mut Draft) {

@@ -124,7 +124,11 @@ pub(super) fn switch(request: &Request<'_>, plan: &mut Draft) {
         RootSwitch::Pivot => plan.init("", InitOp::PivotRoot {}),
         RootSwitch::Move => plan.init("", InitOp::MoveRoot {}),
     }
-    // pivot_root(2) refuses a shared root, and an unbindable one could not have been attached.
+}
+
+/// What could not be said before: pivot_root(2) refuses a shared root, and of an unbindable one nothing could be copied,
+/// neither to attach it nor to cover a part of it with.
+pub(super) fn propagate_on(request: &Request<'_>, plan: &mut Draft) {
     if let Some(kind) = request.propagation.filter(|asked| asked.kind & (SHARED | UNBINDABLE) != 0) {
         plan.init(PROPAGATION, InitOp::Propagate { kind });
     }

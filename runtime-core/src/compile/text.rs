@@ -69,7 +69,7 @@ pub(super) fn sorted<V>(map: Option<&std::collections::HashMap<String, V>>) -> V
 }
 
 /// The elements of a list and their pointers.
-pub(super) fn listed<'a, T>(pointer: &'static str, list: Option<&'a Vec<T>>) -> impl Iterator<Item = (String, &'a T)> {
+pub(super) fn listed<'a, T>(pointer: &'a str, list: Option<&'a Vec<T>>) -> impl Iterator<Item = (String, &'a T)> {
     list.into_iter().flatten().enumerate().map(move |(index, item)| (format!("{pointer}/{index}"), item))
 }
 

@@ -74,6 +74,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("CreateCgroup", &["SetCgroup", "FilterDevices", "OwnCgroup", "SpawnInit"]),
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
+    ("MakeUserNamespace", &["SpawnInit"]),
     ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
     ("SetProperty", &["StartUnit"]),
@@ -96,6 +97,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ("TryOomScore", &["BecomeRoot", "Undump", "SetUser"]),
     // The host's trees are locked by what comes after.
     ("MakeStage", &["StageTree"]),
+    // Whose ids are mapped is seen by nobody before, and mapped by who may.
+    ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot"]),
     ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
     ("WriteIdMaps", &["HaveUidsMapped", "HaveGidsMapped", "Undump", "BecomeRoot"]),
     ("HaveUidsMapped", &["HaveGidsMapped", "Undump", "BecomeRoot"]),
@@ -120,6 +123,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
     ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
+    ("CopyUp", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("Remount", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
     ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
     ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
@@ -285,6 +290,7 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
     match op {
         Op::Host(
             HostOp::OpenNamespace { slot, .. }
+            | HostOp::MakeUserNamespace { slot, .. }
             | HostOp::ListenForStart { slot }
             | HostOp::OpenInit { slot, .. }
             | HostOp::ConnectSeccompAgent { slot, .. },
@@ -293,6 +299,8 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
         Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
         Op::Init(
             InitOp::OpenDirectory { slot, .. }
+            | InitOp::CopyMapped { slot, .. }
+            | InitOp::CoverDirectory { slot, .. }
             | InitOp::TakeNull { slot }
             | InitOp::MakeEmpty { slot }
             | InitOp::OpenProc { slot, .. }
@@ -311,7 +319,12 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
         InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),
-        InitOp::Bind { target: place, .. }
+        InitOp::CopyMapped { ids, .. } => vec![*ids],
+        InitOp::StageTree { tree, .. } => held(tree).into_iter().collect(),
+        InitOp::Bind { target, tree, .. } => [target.base].into_iter().chain(held(tree)).collect(),
+        InitOp::CopyUp { from, to, .. } => vec![*from, *to],
+        InitOp::Remount { place, .. }
+        | InitOp::CoverDirectory { place, .. }
         | InitOp::OpenDirectory { place, .. }
         | InitOp::MakeDevice { place, .. }
         | InitOp::BindDevice { place, .. }
@@ -324,6 +337,13 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::BindConsole { place, terminal } => vec![place.base, *terminal],
         InitOp::TakeTerminal { terminal } => vec![*terminal],
         _ => Vec::new(),
+    }
+}
+
+fn held(tree: &Tree<'_>) -> Option<Slot> {
+    match tree {
+        Tree::Held(slot, _) => Some(*slot),
+        Tree::Path(_) | Tree::Staged(..) => None,
     }
 }
 
@@ -366,12 +386,14 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
     let has_stage = count(steps, "MakeStage") == 1;
     for step in steps {
         let (tree, is_free) = match &step.op {
-            Op::Init(InitOp::StageTree { number, source, .. }) => {
-                staged.push(Tree::Staged(*number, *source));
+            Op::Init(InitOp::StageTree { number, tree, .. }) => {
+                staged.push(Tree::Staged(*number, tree.path()));
                 continue;
             }
             Op::Init(InitOp::AttachRootfs { tree, .. }) => (tree, false),
-            Op::Init(InitOp::Bind { tree, attributes, .. }) => (tree, !attributes.is_none()),
+            Op::Init(InitOp::Bind { tree, attributes, recursive_attributes, .. }) => {
+                (tree, !attributes.is_none() || !recursive_attributes.is_none())
+            }
             _ => continue,
         };
         if matches!(tree, Tree::Staged(..)) != has_stage || has_stage && !staged.contains(tree) {

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
 use super::hooks;
-use crate::compile::{LaunchPlan, Step};
+use crate::compile::{LaunchPlan, Step, seccomp};
 use crate::error::{Error, ErrorKind, FailedStep};
 use crate::host::cgroup::not_filtered;
 use crate::watch::Shortage;
@@ -63,7 +63,11 @@ pub(super) fn init_ended(plan: &LaunchPlan, recorder: &Recorder, end: End) -> Er
     }
     let bytes: Vec<u8> = recorder.read_note().collect();
     let note = String::from_utf8_lossy(&bytes).trim().to_owned();
-    let error = refused(plan, &step, Errno::from_raw(errno)).with_note((!note.is_empty()).then_some(note));
+    let error = match (Errno::from_raw(errno), recorder.missing.load(Ordering::Relaxed).checked_sub(1)) {
+        (Errno::ENOSYS, Some(number)) => failed(plan, &step, &not_implemented(seccomp::name_of(number))),
+        (errno, _) => refused(plan, &step, errno),
+    };
+    let error = error.with_note((!note.is_empty()).then_some(note));
     match recorder.option.load(Ordering::Acquire).checked_sub(1) {
         Some(option) if !step.origin.is_empty() => error.with_origin(format!("{}/options/{option}", step.origin)),
         _ => error,
@@ -87,6 +91,9 @@ fn name(signal: Signal) -> &'static str {
 /// The reason in words. Engines map some of these texts to exit codes 126 and 127 (FEATURES.md table 3.b), so those are
 /// kept for the program, and for nothing else.
 fn words(step: &Step<'_>, errno: Errno) -> String {
+    if let Some(words) = mounts(&step.op, errno) {
+        return words;
+    }
     match &step.op {
         Op::Init(InitOp::FindProgram { name, .. }) => {
             let program = name.bytes().escape_ascii();
@@ -106,8 +113,6 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
              detected"
                 .to_owned()
         }
-        Op::Init(InitOp::Mount { .. }) if errno == Errno::ELOOP => "must be mounted on ordinary directory".to_owned(),
-        Op::Init(InitOp::Mount { .. }) if errno == Errno::ENODEV => "unknown filesystem type (ENODEV)".to_owned(),
         Op::Init(InitOp::TakeNull { .. }) if errno == Errno::EINVAL => "it is not the null device".to_owned(),
         Op::Init(InitOp::BindDevice { .. }) if errno == Errno::EINVAL => "the host's is another device".to_owned(),
         Op::Init(InitOp::OpenTerminal { .. }) if errno == Errno::ENXIO => "no devpts is there (ENXIO)".to_owned(),
@@ -115,21 +120,8 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
             "there are no more (its max, or kernel.pty.max)".to_owned()
         }
         Op::Init(InitOp::InstallSeccomp {}) => uninstalled(errno),
-        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::ENOTSOCK => "it is no socket".to_owned(),
-        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::ECONNREFUSED => "nobody listens there".to_owned(),
-        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) if errno == Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
+        Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) => unsent(errno),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
-        Op::Init(InitOp::Bind { attributes, recursive_attributes, .. })
-            if errno == Errno::EPERM && attributes.clear | recursive_attributes.clear != 0 =>
-        {
-            "the host's mount has a flag that is locked: only who mounted it may clear it (mount_namespaces(7))"
-                .to_owned()
-        }
-        Op::Init(InitOp::Bind { recursive: false, .. }) if errno == Errno::EINVAL => {
-            "Invalid argument: where mounts below it are locked they have to come along, with rbind \
-             (mount_namespaces(7))"
-                .to_owned()
-        }
         Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
         // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
         Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),
@@ -143,10 +135,89 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::SetUser { groups: Some(_), .. }) if errno == Errno::EPERM => {
             "Operation not permitted: does the user namespace deny setgroups(2)?".to_owned()
         }
-        _ if errno == Errno::ENOENT => "does not exist (ENOENT)".to_owned(),
-        _ if errno == Errno::ETIMEDOUT => "it took too long".to_owned(),
-        _ => errno.desc().to_owned(),
+        Op::Host(HostOp::SpawnInit { .. } | HostOp::MakeUserNamespace { .. }) if errno == Errno::ENOSYS => {
+            not_implemented(Some("clone3"))
+        }
+        _ => any(errno),
     }
+}
+
+/// What needs no step to be said.
+fn any(errno: Errno) -> String {
+    match errno {
+        Errno::ENOENT => "does not exist (ENOENT)".to_owned(),
+        Errno::ETIMEDOUT => "it took too long".to_owned(),
+        Errno::ENOSYS => not_implemented(None),
+        errno => errno.desc().to_owned(),
+    }
+}
+
+/// Why something could not be mounted, where the error number alone would not tell.
+fn mounts(op: &Op<'_>, errno: Errno) -> Option<String> {
+    let Op::Init(op) = op else { return None };
+    let words = match (op, errno) {
+        (InitOp::Mount { .. }, Errno::ELOOP) => "must be mounted on ordinary directory",
+        (InitOp::Mount { .. }, Errno::ENODEV) => "unknown filesystem type (ENODEV)",
+        (InitOp::Mount { .. } | InitOp::Bind { .. }, Errno::EXDEV) => {
+            "it leads into a procfs, which is the kernel's (CVE-2019-16884)"
+        }
+        (InitOp::CopyUp { .. }, Errno::ENAMETOOLONG) => "it is too deep",
+        (InitOp::Remount { .. }, Errno::EINVAL) => {
+            "Invalid argument: nothing is mounted there, or its filesystem cannot be changed so"
+        }
+        (
+            InitOp::Remount { attributes, recursive_attributes, .. }
+            | InitOp::StageTree { attributes, recursive_attributes, .. }
+            | InitOp::Bind { attributes, recursive_attributes, .. },
+            Errno::EPERM,
+        ) if attributes.clear | recursive_attributes.clear != 0 => {
+            "the host's mount has a flag that is locked: only who mounted it may clear it (mount_namespaces(7))"
+        }
+        (InitOp::Bind { recursive: false, .. }, Errno::EINVAL) => {
+            "Invalid argument: where mounts below it are locked they have to come along, with rbind \
+             (mount_namespaces(7))"
+        }
+        (InitOp::CopyMapped { .. }, Errno::EPERM) => {
+            "Operation not permitted: it is idmapped already, or mounted by another user namespace than the caller's \
+             (mount_setattr(2))"
+        }
+        (InitOp::CopyMapped { .. }, Errno::EOPNOTSUPP) => return Some(unmapped()),
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// Why the ids of a mount cannot be mapped.
+fn unmapped() -> String {
+    format!(
+        "{} cannot map the ids of this filesystem, or of one mounted in it (mount_setattr(2): ext4, xfs, fat since Linux \
+         5.12, btrfs 5.15, overlay 5.19, tmpfs 6.3)",
+        kernel()
+    )
+}
+
+/// What the kernel has not, with the call's name where it is known.
+fn not_implemented(call: Option<&str>) -> String {
+    let what = call.map_or_else(|| "what this takes".to_owned(), |call| format!("{call}(2)"));
+    format!("{} has not {what}, or a seccomp filter around the runtime denies it (ENOSYS)", kernel())
+}
+
+/// Why nothing could be sent to a socket.
+fn unsent(errno: Errno) -> String {
+    match errno {
+        Errno::ENOTSOCK => "it is no socket".to_owned(),
+        Errno::ECONNREFUSED => "nobody listens there".to_owned(),
+        Errno::EPROTOTYPE => "it is no stream socket".to_owned(),
+        errno => any(errno),
+    }
+}
+
+/// The kernel by its name and version.
+fn kernel() -> String {
+    nix::sys::utsname::uname().map_or_else(
+        |_| "the kernel".to_owned(),
+        |name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
+    )
 }
 
 /// Why a seccomp filter could not be installed, or its listener not be sent.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen};
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
@@ -26,7 +27,7 @@ use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
 use crate::sys::page::errno_of;
-use crate::sys::{process, terminal};
+use crate::sys::{clone, process, terminal};
 use crate::wire::{HostOp, IdMap, List, Missing, Ns, Slot, Text};
 
 impl Walk<'_> {
@@ -48,6 +49,9 @@ impl Walk<'_> {
             HostOp::FilterDevices { program } => self.filter_devices(program),
             HostOp::OwnCgroup { uid } => self.own_cgroup(uid),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
+            HostOp::MakeUserNamespace { ref uids, ref gids, slot } => {
+                idle_user_namespace(uids, gids).and_then(|namespace| self.fill(slot, namespace))
+            }
             HostOp::ListenForStart { slot } => self.listen(slot),
             HostOp::SpawnInit { spaces, into_cgroup } => {
                 return self.spawn(spaces, into_cgroup).map_err(|errno| self.unborn(step, errno));
@@ -295,6 +299,18 @@ fn os<'a>(text: Text<'a>) -> &'a OsStr {
 fn check_directory(path: Text<'_>) -> nix::Result<()> {
     let kind = std::fs::metadata(os(path)).map_err(errno_of)?.file_type();
     if kind.is_dir() { Ok(()) } else { Err(Errno::ENOTDIR) }
+}
+
+/// A user namespace in which nothing runs any more. A child lives in it for as long as its maps are written.
+fn idle_user_namespace(uids: &List<'_, IdMap>, gids: &List<'_, IdMap>) -> nix::Result<OwnedFd> {
+    let old = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let idler = clone::Idler::new(libc::CLONE_NEWUSER as u64);
+    old.thread_set_mask()?;
+    let idler = idler?;
+    write_proc(idler.pid(), "uid_map", &lines(uids))?;
+    write_proc(idler.pid(), "gid_map", &lines(gids))?;
+    let path = format!("/proc/{}/ns/user", idler.pid());
+    open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 fn lines(maps: &List<'_, IdMap>) -> String {

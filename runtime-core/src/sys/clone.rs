@@ -1,11 +1,17 @@
 //! Births: clone3 like vfork, and execveat in the child, with nothing between them that could meet a lock.
 
-use std::ffi::{CStr, c_char};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ffi::{CStr, c_char, c_void};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
 use super::call::syscall;
+
+/// Bytes of stack for a child between its birth and its execve.
+const STACK: usize = 16 * 1024;
+
+/// Where a child begins.
+type Entry = extern "C" fn(*mut c_void) -> !;
 
 /// One descriptor of the child: its number here, and the number it shall have there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +71,6 @@ fn pointers(texts: &[&CStr]) -> Vec<*const c_char> {
 }
 
 fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> nix::Result<(u32, OwnedFd)> {
-    const STACK: usize = 16 * 1024;
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which zero is a value.
@@ -81,7 +86,7 @@ fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>, mut birth: Birth<'_>) -> ni
     clone.cgroup = cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64);
     // SAFETY: `clone`, `stack`, `birth` and what it points to live until the child has executed or ended, since
     // CLONE_VFORK suspends this thread that long; `born` performs system calls only.
-    let answer = unsafe { clone3(&raw const clone, &raw mut birth) };
+    let answer = unsafe { clone3(&raw const clone, born, (&raw mut birth).cast()) };
     if answer < 0 {
         return Err(Errno::from_raw(-answer as i32));
     }
@@ -101,9 +106,9 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// What the child does. It shares this process's memory and has its own stack and descriptors.
-extern "C" fn born(birth: *mut Birth<'_>) -> ! {
-    // SAFETY: the parent is suspended and keeps `birth` alive.
-    let birth = unsafe { &mut *birth };
+extern "C" fn born(birth: *mut c_void) -> ! {
+    // SAFETY: the parent is suspended and keeps the `Birth` that it passed alive.
+    let birth = unsafe { &mut *birth.cast::<Birth<'_>>() };
     let mut answer = 0;
     for Move { from, to } in birth.moves {
         // SAFETY: dup3 and fcntl take numbers only.
@@ -137,6 +142,69 @@ extern "C" fn born(birth: *mut Birth<'_>) -> ! {
     }
 }
 
+/// A child that does nothing: it holds the namespaces that it was born into, and ends with this value, or with the thread
+/// that made it.
+#[derive(Debug)]
+pub(crate) struct Idler {
+    pid: u32,
+    pidfd: OwnedFd,
+    /// What the child runs on: freed when it has ended.
+    _stack: Vec<u128>,
+}
+
+impl Idler {
+    /// A child in the new namespaces that `flags` say (CLONE_NEW*). All signals are to be blocked in the calling thread.
+    pub(crate) fn new(flags: u64) -> nix::Result<Self> {
+        let mut stack = vec![0u128; STACK / size_of::<u128>()];
+        let mut pidfd: RawFd = -1;
+        // SAFETY: clone_args is plain integers, for which zero is a value.
+        let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
+        clone.flags = flags | (libc::CLONE_VM | libc::CLONE_PIDFD) as u64 | CLONE_CLEAR_SIGHAND;
+        clone.pidfd = &raw mut pidfd as u64;
+        clone.exit_signal = libc::SIGCHLD as u64;
+        clone.stack = stack.as_mut_ptr() as u64;
+        clone.stack_size = STACK as u64;
+        let parent = std::process::id() as usize as *mut c_void;
+        // SAFETY: the stack lives until the child was killed and collected (`drop`); `idle` performs system calls only,
+        // and its argument is a number.
+        let answer = unsafe { clone3(&raw const clone, idle, parent) };
+        if answer < 0 {
+            return Err(Errno::from_raw(-answer as i32));
+        }
+        // SAFETY: the kernel stored a new descriptor here (CLONE_PIDFD), which nobody else owns.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        Ok(Self { pid: answer as u32, pidfd, _stack: stack })
+    }
+
+    /// Its pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Drop for Idler {
+    fn drop(&mut self) {
+        // A child that was not collected cannot be missed, and SIGKILL needs no privilege over one's own memory.
+        let _ = super::process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        super::process::reap(&self.pidfd);
+    }
+}
+
+/// What an idler does, until it is killed. `parent` is the pid of who made it.
+extern "C" fn idle(parent: *mut c_void) -> ! {
+    // SAFETY: both take numbers only.
+    let of = unsafe {
+        syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]);
+        syscall(libc::SYS_getppid, [0; 5])
+    };
+    loop {
+        // A parent that was gone before sends no signal any more.
+        let call = if of == parent as isize { libc::SYS_ppoll } else { libc::SYS_exit };
+        // SAFETY: ppoll of nothing and without a limit, or exit: numbers only.
+        unsafe { syscall(call, [0; 5]) };
+    }
+}
+
 /// Sheds what an ordinary program shall not have of this process. Descriptors, signal actions and the working directory are
 /// copies: none of the CLONE_* that would share them is set.
 fn strip() -> isize {
@@ -164,14 +232,15 @@ fn strip() -> isize {
     answers.into_iter().find(|answer| *answer < 0).unwrap_or(0)
 }
 
-/// clone3(2) with a stack of the child's own, on which it calls [`born`].
+/// clone3(2) with a stack of the child's own, on which it calls `entry`.
 ///
 /// # Safety
-/// `args` asks for CLONE_VM, CLONE_VFORK and a 16-byte aligned stack; both pointers are valid.
+/// `args` asks for CLONE_VM and a 16-byte aligned stack that lives as long as the child does; all pointers are valid;
+/// `entry` performs system calls only.
 #[cfg(target_arch = "x86_64")]
-unsafe fn clone3(args: *const libc::clone_args, birth: *mut Birth<'_>) -> isize {
+unsafe fn clone3(args: *const libc::clone_args, entry: Entry, argument: *mut c_void) -> isize {
     let answer;
-    // SAFETY: the child never returns from `born`; the parent goes on behind the label with all its registers.
+    // SAFETY: the child never returns from `entry`; the parent goes on behind the label with all its registers.
     unsafe {
         core::arch::asm!(
             "syscall",
@@ -183,21 +252,22 @@ unsafe fn clone3(args: *const libc::clone_args, birth: *mut Birth<'_>) -> isize 
             "ud2",
             "2:",
             inlateout("rax") libc::SYS_clone3 as isize => answer,
-            in("rdi") args, in("rsi") size_of::<libc::clone_args>(), in("r12") birth, in("r13") born as *const (),
+            in("rdi") args, in("rsi") size_of::<libc::clone_args>(), in("r12") argument, in("r13") entry as *const (),
             lateout("rcx") _, lateout("r11") _,
         );
     }
     answer
 }
 
-/// clone3(2) with a stack of the child's own, on which it calls [`born`].
+/// clone3(2) with a stack of the child's own, on which it calls `entry`.
 ///
 /// # Safety
-/// `args` asks for CLONE_VM, CLONE_VFORK and a 16-byte aligned stack; both pointers are valid.
+/// `args` asks for CLONE_VM and a 16-byte aligned stack that lives as long as the child does; all pointers are valid;
+/// `entry` performs system calls only.
 #[cfg(target_arch = "aarch64")]
-unsafe fn clone3(args: *const libc::clone_args, birth: *mut Birth<'_>) -> isize {
+unsafe fn clone3(args: *const libc::clone_args, entry: Entry, argument: *mut c_void) -> isize {
     let answer;
-    // SAFETY: the child never returns from `born`; the parent goes on behind the label with all its registers.
+    // SAFETY: the child never returns from `entry`; the parent goes on behind the label with all its registers.
     unsafe {
         core::arch::asm!(
             "svc #0",
@@ -209,7 +279,7 @@ unsafe fn clone3(args: *const libc::clone_args, birth: *mut Birth<'_>) -> isize 
             "2:",
             in("x8") libc::SYS_clone3,
             inlateout("x0") args => answer,
-            in("x1") size_of::<libc::clone_args>(), in("x20") birth, in("x21") born as *const (),
+            in("x1") size_of::<libc::clone_args>(), in("x20") argument, in("x21") entry as *const (),
         );
     }
     answer

@@ -100,6 +100,12 @@ pub(super) fn row(name: &str) -> Option<&'static [u32; 5]> {
     CALLS.get(index).map(|(_, row)| row)
 }
 
+/// The name of the call with this number, on the architecture that this program was compiled for.
+pub(crate) fn name_of(number: u32) -> Option<&'static str> {
+    let column = Machine::OWN.native() as usize;
+    CALLS.iter().find(|(_, row)| row.get(column) == Some(&number)).map(|(name, _)| *name)
+}
+
 /// Whether only architectures that have no column know the name.
 pub(super) fn is_foreign(name: &str) -> bool {
     FOREIGN.binary_search(&name).is_ok()

@@ -13,6 +13,7 @@ use std::ffi::CString;
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSeccompOperator};
 
 pub use self::arch::Machine;
+pub(crate) use self::arch::name_of;
 use self::assemble::{MOST_INSTRUCTIONS, assemble};
 use self::graph::Graph;
 use self::profile::{ORIGIN, Profile};
