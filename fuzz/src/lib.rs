@@ -71,7 +71,9 @@ pub fn id_maps(bytes: &[u8]) -> usize {
         "uidMappings": lines(of_mount & 7), "gidMappings": lines(of_mount >> 5)}]);
     plans(config.to_string().as_bytes(), |plan| {
         let maps = plan.steps().flat_map(|step| match step.op {
-            Op::Host(HostOp::WriteIdMaps { uids, gids, .. }) => vec![uids, gids],
+            Op::Host(HostOp::WriteIdMaps { uids, gids, .. } | HostOp::MakeUserNamespace { uids, gids, .. }) => {
+                vec![uids, gids]
+            }
             Op::Host(HostOp::HaveUidsMapped { maps } | HostOp::HaveGidsMapped { maps }) => vec![maps],
             _ => Vec::new(),
         });

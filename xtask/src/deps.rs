@@ -31,9 +31,10 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() {
         return Err("takes no arguments".to_owned());
     }
+    let product = product()?;
     let mut without = Vec::new();
     for (package, page) in PACKAGES {
-        let callers = callers(&package.replace('-', "_"))?;
+        let callers = callers(&product, &package.replace('-', "_"));
         match page {
             _ if !callers.is_empty() => {
                 println!("{package}: {} functions", callers.len());
@@ -53,21 +54,30 @@ fn measures(page: &str, package: &str) -> bool {
     text.contains(package) && rows.any(|row| row.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// Each function of the product that calls something of the crate or has a type of it, as `file:line function`, in the order of the files.
-fn callers(name: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for folder in PRODUCT {
-        let mut files = Vec::new();
-        collect(&root().join(folder), &mut files)?;
-        files.sort();
-        for path in files {
-            let text = fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-            let file = syn::parse_file(&text).map_err(|why| format!("{}: {why}", path.display()))?;
-            let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
-            found.extend(callers_in(&file, name).into_iter().map(|(line, caller)| format!("{shown}:{line} {caller}")));
-        }
-    }
-    Ok(found)
+/// A file of the product, by its path in the repository.
+type Source = (String, syn::File);
+
+/// What is shipped, in the order of its files.
+fn product() -> Result<Vec<Source>> {
+    let mut files = Vec::new();
+    PRODUCT.iter().try_for_each(|folder| collect(&root().join(folder), &mut files))?;
+    files.sort();
+    let parse = |path: PathBuf| {
+        let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let text = fs::read_to_string(&path).map_err(|why| failed(&why))?;
+        let file = syn::parse_file(&text).map_err(|why| failed(&why))?;
+        Ok((path.strip_prefix(root()).unwrap_or(&path).display().to_string(), file))
+    };
+    files.into_iter().map(parse).collect()
+}
+
+/// Each function of the product that calls something of the crate or has a type of it, as `file:line function`.
+fn callers(product: &[Source], name: &str) -> Vec<String> {
+    let of_file = |(path, file): &Source| {
+        let found = callers_in(file, name).into_iter();
+        found.map(|(line, caller)| format!("{path}:{line} {caller}")).collect::<Vec<_>>()
+    };
+    product.iter().flat_map(of_file).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -86,7 +96,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn callers_in(file: &syn::File, name: &str) -> Vec<(usize, String)> {
     let mut imports = Imports { name, words: BTreeSet::from([name.to_owned()]) };
     imports.visit_file(file);
-    let mut callers = Callers { words: imports.words, inside: Vec::new(), found: Vec::new() };
+    let mut callers = Callers { name, words: imports.words, inside: Vec::new(), found: Vec::new() };
     callers.visit_file(file);
     callers.found
 }
@@ -134,14 +144,15 @@ fn words(tree: &UseTree, parent: &str, into: &mut BTreeSet<String>) {
 }
 
 /// The functions in which one of the words stands, and the types that derive one.
-struct Callers {
+struct Callers<'a> {
+    name: &'a str,
     words: BTreeSet<String>,
     /// The functions around the place, and whether each was found already.
     inside: Vec<(usize, String, bool)>,
     found: Vec<(usize, String)>,
 }
 
-impl Callers {
+impl Callers<'_> {
     fn enter(&mut self, attributes: &[Attribute], name: &syn::Ident, go_on: impl FnOnce(&mut Self)) {
         if is_for_tests(attributes) {
             return;
@@ -152,7 +163,9 @@ impl Callers {
     }
 
     fn see(&mut self, path: &syn::Path) {
-        let is_word = path.segments.first().is_some_and(|first| self.words.contains(&first.ident.to_string()));
+        let first = path.segments.first().map(|first| first.ident.to_string()).unwrap_or_default();
+        // The crate's own name alone is a variable's.
+        let is_word = self.words.contains(&first) && (path.segments.len() > 1 || first != self.name);
         if let Some((line, name, is_found @ false)) = self.inside.last_mut().filter(|_| is_word) {
             *is_found = true;
             self.found.push((*line, name.clone()));
@@ -160,7 +173,7 @@ impl Callers {
     }
 }
 
-impl Visit<'_> for Callers {
+impl Visit<'_> for Callers<'_> {
     fn visit_item_mod(&mut self, item: &syn::ItemMod) {
         if !is_for_tests(&item.attrs) {
             visit::visit_item_mod(self, item);
@@ -189,7 +202,7 @@ impl Visit<'_> for Callers {
     }
 }
 
-impl Callers {
+impl Callers<'_> {
     /// A derive is a call at compile time.
     fn derive(&mut self, attributes: &[Attribute], name: &syn::Ident) {
         let derives = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
@@ -219,7 +232,7 @@ mod tests {
         let text = "use nix::sys::{signal::{self, Signal as Sig}, wait};\n\
                     fn one() { signal::kill(1); signal::kill(2) }\n\
                     struct S; impl S { fn two(&self) { if true { nix::unistd::getpid(); } } }\n\
-                    fn none() { kill(1); other::wait::now() }\n\
+                    fn none(nix: u8) { kill(nix); other::wait::now() }\n\
                     fn three() { Sig::try_from(1).map(drop) }\n\
                     #[cfg(test)] mod tests { fn four() { signal::kill(1) } }\n";
         let found = found(text);

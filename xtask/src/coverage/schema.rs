@@ -10,6 +10,9 @@ use crate::run::{Result, dependency};
 /// The crate with the types, and its type of the whole file.
 const SOURCE: (&str, &str) = ("oci-spec", "Spec");
 
+/// What the types have though no version of the specification does (the crate says so).
+const NEVER: &[&str] = &["uidMappings[]", "gidMappings[]"];
+
 /// Structs by name.
 type Structs = BTreeMap<String, ItemStruct>;
 
@@ -38,14 +41,15 @@ fn walk(structs: &Structs, name: &str, prefix: &str, found: &mut BTreeSet<String
     let Some(item) = structs.get(name) else { return };
     let Fields::Named(fields) = &item.fields else { return };
     let camel = serde(&item.attrs, "rename_all").is_some_and(|case| case == "camelCase");
-    // What the crate calls deprecated was never in the specification.
-    for field in fields.named.iter().filter(|field| !field.attrs.iter().any(|what| what.path().is_ident("deprecated")))
-    {
+    for field in &fields.named {
         let Some(ident) = &field.ident else { continue };
         let own = ident.to_string();
         let own = serde(&field.attrs, "rename").unwrap_or_else(|| if camel { camel_case(&own) } else { own });
         let (inner, suffix) = inside(&field.ty);
         let path = format!("{prefix}{own}{suffix}");
+        if NEVER.contains(&path.as_str()) {
+            continue;
+        }
         if structs.contains_key(&inner) {
             walk(structs, &inner, &format!("{path}."), found);
         } else {
