@@ -125,8 +125,17 @@ fn plans(config: &[u8], see: impl Fn(&LaunchPlan)) -> usize {
     let options = ExecOptions::default();
     let process = spec.process().clone().unwrap_or_default();
     let cgroup = Some(Path::new("/sys/fs/cgroup/fuzz"));
-    let joining =
-        Joining { id: &id, bundle, state_dir, process: &process, init: 1, cgroup, unit: None, options: &options };
+    let joining = Joining {
+        id: &id,
+        bundle,
+        state_dir,
+        process: &process,
+        init: 1,
+        cgroup,
+        unit: None,
+        groups: &[],
+        options: &options,
+    };
     let execs = callers.iter().filter_map(|facts| LaunchPlan::exec(&spec, facts, &joining).ok());
     plans
         .chain(execs)
@@ -168,6 +177,8 @@ fn facts(euid: u32, initial_user_namespace: bool) -> Facts {
         setgroups_denied: !initial_user_namespace,
         foreign_namespaces: if initial_user_namespace { 0 } else { u32::MAX },
         time_namespaces: true,
+        lsm: runtime_core::LsmFacts::default(),
+        resctrl: None,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/a/b".to_owned(),

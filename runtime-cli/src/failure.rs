@@ -100,11 +100,6 @@ pub(crate) fn invalid(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidSpec, why)
 }
 
-/// What this version does not do.
-pub(crate) fn unsupported(what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("{what} is not supported by this version"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ mod execute;
 mod furnish;
 mod hooks;
 mod isolate;
+mod lsm;
 mod memory;
 mod mounts;
 mod paths;
@@ -237,12 +238,16 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::PivotRoot {} => mounts::pivot_root(init),
         InitOp::MoveRoot {} => mounts::move_root(init),
         InitOp::TakeNull { slot } => mounts::take_null(init, slot),
-        InitOp::MakeEmpty { slot } => mounts::make_empty(init, slot),
+        InitOp::MakeEmpty { slot, context } => mounts::make_empty(init, slot, context),
+        InitOp::LabelMount { slot, label } => lsm::label_mount(init.slots.get(slot)?, label.0),
         InitOp::Mask { place, null, empty } => mounts::mask(init, &place, null, empty),
         InitOp::Protect { place } => mounts::protect(init, &place),
         InitOp::ProtectRoot {} => mounts::set_read_only(init.slots.get(Slot::ROOT)?),
         InitOp::OpenProc { slot, host } => mounts::open_proc(init, slot, host),
         InitOp::WriteSysctl { proc, key, value } => furnish::write_sysctl(init.slots.get(proc)?, key.0, value),
+        InitOp::WriteLabel { proc, file, value, expect } => {
+            lsm::write_label(init.slots.get(proc)?, file.0, value.0, expect.0)
+        }
         InitOp::SetHostname { name } => sys::sethostname(name),
         InitOp::SetDomainname { name } => sys::setdomainname(name),
         InitOp::Limit { resource, soft, hard, .. } => sys::setrlimit(resource, soft, hard),

@@ -319,15 +319,18 @@ pub(crate) fn move_root(init: &Init) -> Result<(), Errno> {
 
 /// Puts an empty tmpfs over a mount that may not be detached.
 fn cover(init: &Init, path: &CStr) -> Result<(), Errno> {
-    let empty = empty_tmpfs(init)?;
+    let empty = empty_tmpfs(init, None)?;
     sys::move_mount(empty, Fd::CWD, path)?;
     sys::close(empty);
     Ok(())
 }
 
 /// One inode, its root directory, and no block.
-fn empty_tmpfs(init: &Init) -> Result<Fd, Errno> {
+fn empty_tmpfs(init: &Init, context: Option<Text<'_>>) -> Result<Fd, Errno> {
     let fs = new_filesystem(init, c"tmpfs", |fs| {
+        if let Some(context) = context {
+            sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"context"), Some(context.0), 0)?;
+        }
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"nr_inodes"), Some(c"1"), 0)?;
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"nr_blocks"), Some(c"1"), 0)?;
         sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0755"), 0)
@@ -347,8 +350,8 @@ pub(crate) fn take_null(init: &Init, slot: Slot) -> Result<(), Errno> {
     Ok(())
 }
 
-pub(crate) fn make_empty(init: &Init, slot: Slot) -> Result<(), Errno> {
-    init.slots.set(slot, empty_tmpfs(init)?);
+pub(crate) fn make_empty(init: &Init, slot: Slot, context: Option<Text<'_>>) -> Result<(), Errno> {
+    init.slots.set(slot, empty_tmpfs(init, context)?);
     Ok(())
 }
 
@@ -391,6 +394,10 @@ pub(crate) fn open_proc(init: &Init, slot: Slot, host: bool) -> Result<(), Errno
     } else {
         mount_of(init, new_filesystem(init, c"proc", |_| Ok(()))?, NOSUID | NODEV | NOEXEC)?
     };
+    // A copy is of whatever is there.
+    if sys::filesystem(proc)? != PROC_SUPER_MAGIC {
+        return Err(Errno::NODEV);
+    }
     init.slots.set(slot, proc);
     Ok(())
 }

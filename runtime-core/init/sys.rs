@@ -33,12 +33,14 @@ impl Errno {
     pub(crate) const ACCES: Self = Self(13);
     pub(crate) const EXIST: Self = Self(17);
     pub(crate) const XDEV: Self = Self(18);
+    pub(crate) const NODEV: Self = Self(19);
     pub(crate) const NOTDIR: Self = Self(20);
     pub(crate) const ISDIR: Self = Self(21);
     pub(crate) const INVAL: Self = Self(22);
     pub(crate) const NAMETOOLONG: Self = Self(36);
     pub(crate) const NOSYS: Self = Self(38);
     pub(crate) const PIPE: Self = Self(32);
+    pub(crate) const PROTO: Self = Self(71);
     pub(crate) const OPNOTSUPP: Self = Self(95);
     pub(crate) const TIMEDOUT: Self = Self(110);
     pub(crate) const DQUOT: Self = Self(122);

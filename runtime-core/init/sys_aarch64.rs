@@ -58,7 +58,7 @@ pub(crate) const O_NOFOLLOW: u32 = 0o100_000;
 
 #[rustfmt::skip]
 pub(super) mod number {
-    pub(crate) const GETCWD: usize = 17; pub(crate) const DUP3: usize = 24; pub(crate) const MKNODAT: usize = 33;
+    pub(crate) const FSETXATTR: usize = 7; pub(crate) const GETCWD: usize = 17; pub(crate) const DUP3: usize = 24; pub(crate) const MKNODAT: usize = 33;
     pub(crate) const IOCTL: usize = 29; pub(crate) const FSTATFS: usize = 44;
     pub(crate) const MKDIRAT: usize = 34; pub(crate) const SYMLINKAT: usize = 36; pub(crate) const UMOUNT2: usize = 39;
     pub(crate) const PIVOT_ROOT: usize = 41; pub(crate) const CHDIR: usize = 49; pub(crate) const FCHDIR: usize = 50;
@@ -82,5 +82,5 @@ pub(super) mod number {
     pub(crate) const SCHED_SETAFFINITY: usize = 122; pub(crate) const SCHED_SETATTR: usize = 274;
     pub(crate) const IOPRIO_SET: usize = 30; pub(crate) const PERSONALITY: usize = 92; pub(crate) const SET_MEMPOLICY: usize = 237;
     pub(crate) const FCHMOD: usize = 52; pub(crate) const UTIMENSAT: usize = 88; pub(crate) const GETDENTS64: usize = 61; pub(crate) const READLINKAT: usize = 78;
-    pub(crate) const SENDFILE: usize = 71; pub(crate) const FLISTXATTR: usize = 13; pub(crate) const FGETXATTR: usize = 10; pub(crate) const FSETXATTR: usize = 7;
+    pub(crate) const SENDFILE: usize = 71; pub(crate) const FLISTXATTR: usize = 13; pub(crate) const FGETXATTR: usize = 10;
 }

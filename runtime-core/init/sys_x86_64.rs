@@ -58,7 +58,7 @@ pub(crate) const O_NOFOLLOW: u32 = 0o400_000;
 
 #[rustfmt::skip]
 pub(super) mod number {
-    pub(crate) const READ: usize = 0; pub(crate) const WRITE: usize = 1; pub(crate) const CLOSE: usize = 3;
+    pub(crate) const FSETXATTR: usize = 190; pub(crate) const READ: usize = 0; pub(crate) const WRITE: usize = 1; pub(crate) const CLOSE: usize = 3;
     pub(crate) const LSEEK: usize = 8; pub(crate) const MMAP: usize = 9; pub(crate) const RT_SIGACTION: usize = 13;
     pub(crate) const IOCTL: usize = 16; pub(crate) const FSTATFS: usize = 138;
     pub(crate) const RT_SIGPROCMASK: usize = 14; pub(crate) const RECVFROM: usize = 45; pub(crate) const SENDMSG: usize = 46;
@@ -82,5 +82,5 @@ pub(super) mod number {
     pub(crate) const SCHED_SETAFFINITY: usize = 203; pub(crate) const SCHED_SETATTR: usize = 314;
     pub(crate) const IOPRIO_SET: usize = 251; pub(crate) const PERSONALITY: usize = 135; pub(crate) const SET_MEMPOLICY: usize = 238;
     pub(crate) const FCHMOD: usize = 91; pub(crate) const UTIMENSAT: usize = 280; pub(crate) const GETDENTS64: usize = 217; pub(crate) const READLINKAT: usize = 267;
-    pub(crate) const SENDFILE: usize = 40; pub(crate) const FLISTXATTR: usize = 196; pub(crate) const FGETXATTR: usize = 193; pub(crate) const FSETXATTR: usize = 190;
+    pub(crate) const SENDFILE: usize = 40; pub(crate) const FLISTXATTR: usize = 196; pub(crate) const FGETXATTR: usize = 193;
 }

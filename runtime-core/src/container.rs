@@ -13,7 +13,7 @@ use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::Cgroup;
-use crate::host::record::Record;
+use crate::host::record::{RdtRecord, Record};
 use crate::host::state::{self, StateDir};
 use crate::id::Id;
 use crate::lifecycle::{destroy, unusable};
@@ -205,6 +205,7 @@ impl Container {
             init: init.pid,
             cgroup: self.record.cgroup.as_ref().map(|cgroup| cgroup.path.as_path()),
             unit: self.record.cgroup.as_ref().and_then(|cgroup| Some(cgroup.unit.as_ref()?.name.as_str())),
+            groups: &self.record.rdt.as_ref().map_or_else(Vec::new, RdtRecord::groups),
             options,
         };
         Ok(LaunchPlan::exec(self.spec()?, &Facts::read()?, &joining)?)

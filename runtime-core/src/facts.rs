@@ -43,8 +43,39 @@ pub struct Facts {
     pub foreign_namespaces: u32,
     /// Whether the kernel has time namespaces.
     pub time_namespaces: bool,
+    /// Which labels of Linux security modules can be had.
+    #[serde(default)]
+    pub lsm: LsmFacts,
+    /// Where resctrl is mounted; `None` where it is not, or was not looked for ([`Self::look_for_resctrl`]).
+    #[serde(default)]
+    pub resctrl: Option<PathBuf>,
     /// The unified cgroup hierarchy; `None` where none is mounted.
     pub cgroup: Option<CgroupFacts>,
+}
+
+/// The Linux security modules that label processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LsmFacts {
+    /// Whether AppArmor is enabled.
+    pub apparmor: bool,
+    /// Whether it has a directory of its own below /proc/self/attr (Linux 5.8).
+    pub apparmor_directory: bool,
+    /// Whether SELinux is enabled: selinuxfs is mounted.
+    pub selinux: bool,
+}
+
+impl LsmFacts {
+    fn read() -> Self {
+        const SELINUX_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0xf97c_ff8c);
+        let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+        let apparmor = enabled.is_ok_and(|enabled| enabled.starts_with(b"Y"));
+        Self {
+            apparmor,
+            apparmor_directory: apparmor && Path::new("/proc/self/attr/apparmor").is_dir(),
+            selinux: statfs("/sys/fs/selinux").is_ok_and(|fs| fs.filesystem_type() == SELINUX_MAGIC),
+        }
+    }
 }
 
 /// The unified cgroup hierarchy, and the caller's place in it.
@@ -94,6 +125,21 @@ impl Facts {
         }
     }
 
+    /// Looks for a resctrl, which takes reading all mounts, unless it is where it usually is: only for who asks for it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn look_for_resctrl(&mut self) -> Result<()> {
+        const RDTGROUP_SUPER_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x0765_5821);
+        const USUAL: &str = "/sys/fs/resctrl";
+        self.resctrl = if statfs(USUAL).is_ok_and(|fs| fs.filesystem_type() == RDTGROUP_SUPER_MAGIC) {
+            Some(PathBuf::from(USUAL))
+        } else {
+            mount_of("resctrl", &read("/proc/self/mountinfo")?)
+        };
+        Ok(())
+    }
+
     /// Reads what this host is: a handful of small files, without privilege.
     ///
     /// # Errors
@@ -117,6 +163,8 @@ impl Facts {
             setgroups_denied: read("/proc/self/setgroups")?.starts_with("deny"),
             foreign_namespaces: if initial_user_namespace { 0 } else { foreign_namespaces().0 },
             time_namespaces: Path::new("/proc/self/ns/time").exists(),
+            lsm: LsmFacts::read(),
+            resctrl: None,
             cgroup: CgroupFacts::read()?,
         })
     }
@@ -162,6 +210,37 @@ fn foreign_namespaces() -> Spaces {
     foreign.fold(Spaces::default(), |spaces, (ns, _)| spaces.with(ns))
 }
 
+/// Where the first filesystem of a type is mounted whole (proc_pid_mountinfo(5)).
+fn mount_of(fstype: &str, mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        (filesystem.split(' ').next() == Some(fstype) && root == "/").then(|| PathBuf::from(unescaped(point)))
+    })
+}
+
+/// A path of mountinfo, where white space and backslashes are written as octal numbers.
+fn unescaped(path: &str) -> std::ffi::OsString {
+    use std::os::unix::ffi::OsStringExt;
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let number = after.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match number.filter(|_| *first == b'\\') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes)
+}
+
 fn read(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     read_small_text(path)
@@ -176,5 +255,19 @@ fn kernel() -> Result<(u32, u32)> {
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
         _ => Err(failed(&format!("it is {release:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_found_by_its_type() {
+        let mountinfo = "20 1 0:5 / /sys rw - sysfs sysfs rw\n\
+                         21 20 0:6 /part /part rw - resctrl resctrl rw\n\
+                         22 20 0:6 / /mnt/a\\040b rw,nosuid shared:7 - resctrl resctrl rw,cdp\n";
+        assert_eq!(mount_of("resctrl", mountinfo), Some("/mnt/a b".into()));
+        assert_eq!(mount_of("cgroup2", mountinfo), None);
     }
 }

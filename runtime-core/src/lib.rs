@@ -66,7 +66,7 @@ pub use compile::{
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
-pub use facts::{CgroupFacts, Facts};
+pub use facts::{CgroupFacts, Facts, LsmFacts};
 pub use id::Id;
 /// The types of config.json, as the whole ecosystem has them.
 pub use oci_spec;
@@ -78,5 +78,6 @@ pub use state::{State, Status};
 pub use statistics::{
     Cpu, Cpuset, Figures, Hugetlb, IoDevice, Memory, Meter, Pids, Pressure, Rdma, Stalls, Statistics,
 };
+pub use update::Schemata;
 pub use watch::{Event, Level, Shortage, Watch};
 pub use wire::WindowSize;

@@ -53,7 +53,7 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidSpec`] or [`ErrorKind::Unsupported`], with the place in config.json.
     pub fn plan(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
-        self.plan_with(&Facts::read()?, id, bundle, options, acts)
+        self.plan_with(&facts_for(bundle)?, id, bundle, options, acts)
     }
 
     /// As [`Self::plan`], for a reader: of a bundle that takes root's privileges and is read by somebody else, it is the
@@ -62,7 +62,7 @@ impl Runtime {
     /// # Errors
     /// As [`Self::plan`].
     pub fn explain(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
-        let facts = Facts::read()?;
+        let facts = facts_for(bundle)?;
         let own = self.plan_with(&facts, id, bundle, options, acts);
         if facts.euid == 0 { own } else { own.or_else(|_| self.plan_with(&facts.of_root(), id, bundle, options, acts)) }
     }
@@ -218,6 +218,15 @@ impl Runtime {
     }
 }
 
+/// What this host is, with what is looked for only where a bundle asks for it.
+fn facts_for(bundle: &Bundle) -> Result<Facts> {
+    let mut facts = Facts::read()?;
+    if bundle.spec().linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
+        facts.look_for_resctrl()?;
+    }
+    Ok(facts)
+}
+
 /// The end of every container (runtime-spec runtime.md#lifecycle, steps 12 and 13). The record goes last: until then all
 /// of it can be repeated.
 pub(crate) fn destroy(state: StateDir, mut record: Record, init: Option<Process>) -> Result<()> {
@@ -273,6 +282,8 @@ fn new_record(id: &Id, bundle: &Bundle) -> Record {
         owner: nix::unistd::geteuid().as_raw(),
         own_pids: has_own_pids(bundle.spec()),
         cgroup: None,
+        rdt: None,
+        net_devices: None,
         init: None,
         owes_poststop: false,
     }

@@ -1,5 +1,7 @@
 //! `update`: other limits for a container that exists.
 
+mod schemata;
+
 use std::ffi::CStr;
 use std::path::Path;
 
@@ -17,6 +19,8 @@ use crate::host::cgroup::{Cgroup, not_filtered, not_set};
 use crate::host::state;
 use crate::state::Status;
 
+pub use schemata::Schemata;
+
 impl Container {
     /// Changes the container's resources (runtime-spec config-linux.md#control-groups): those that are given, and no others.
     /// An object is merged member by member, a list replaced as a whole; a 0 where 0 is no value is nothing. What is
@@ -26,6 +30,16 @@ impl Container {
     /// [`ErrorKind::InvalidSpec`] or [`ErrorKind::Unsupported`] with the place in config.json; [`ErrorKind::WrongStatus`]
     /// of a stopped container; [`ErrorKind::Host`] where the kernel does not take a value. Nothing is changed then.
     pub fn update(&self, given: &LinuxResources) -> Result<Vec<String>> {
+        self.update_with_schemata(given, &Schemata::default())
+    }
+
+    /// As [`Self::update`], and other schemata for its class of service (config-linux.md#intelrdt), for whoever else is in
+    /// that as well. They are changed last.
+    ///
+    /// # Errors
+    /// As [`Self::update`]; [`ErrorKind::Unsupported`] where schemata are given and the container has no class of service but
+    /// the default one.
+    pub fn update_with_schemata(&self, given: &LinuxResources, schemata: &Schemata) -> Result<Vec<String>> {
         let state = self.lock()?;
         if !matches!(self.observed()?.0, Status::Created | Status::Running | Status::Paused) {
             return wrong_status("container not running");
@@ -35,7 +49,8 @@ impl Container {
         let unread = |error| Error::new(ErrorKind::Host, format!("cannot read the container's config.json: {error}"));
         let mut config: Value = serde_json::from_slice(&state::config_json(&self.directory)?).map_err(unread)?;
         let old = config.pointer("/linux/resources").cloned().unwrap_or_else(|| Value::Object(<_>::default()));
-        let update = update::update(&old, given, &host)?;
+        let mut update = update::update(&old, given, &host)?;
+        let classes = schemata::Change::of(self.record.rdt.as_ref(), schemata, &mut update.warnings)?;
         check_memory(&update, &cgroup)?;
         let path = self.record.cgroup.as_ref().map_or(Path::new(""), |record| &record.path);
         let mut changes = Changes { cgroup: &cgroup, path, undo: Vec::new(), filter: None };
@@ -53,9 +68,11 @@ impl Container {
         };
         let made = changes.make(rounded).and_then(|()| changes.make(&update.settings));
         let made = made.and_then(|()| changes.filter_devices(update.devices.as_ref()));
+        let made = made.and_then(|()| classes.make());
         let done = made.and_then(|()| {
             if let Some(linux) = config.get_mut("linux").and_then(Value::as_object_mut) {
                 linux.insert("resources".to_owned(), update.resources.clone());
+                classes.note(linux);
             }
             let json = serde_json::to_vec(&config).map_err(unread)?;
             state.replace_config(&json)
@@ -64,6 +81,7 @@ impl Container {
             // The first failure is the one to tell.
             let _ = unit.map_or(Ok(()), |unit| set_properties(unit, &update.properties_before));
             changes.undo();
+            classes.undo();
         })?;
         Ok(update.warnings)
     }

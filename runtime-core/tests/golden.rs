@@ -38,6 +38,9 @@ struct AskedExec {
     process: serde_json::Value,
     cgroup: Option<PathBuf>,
     unit: Option<String>,
+    /// Groups of resctrl.
+    #[serde(default)]
+    groups: Vec<PathBuf>,
     below: Option<String>,
     pid_file: Option<PathBuf>,
     console_socket: Option<PathBuf>,
@@ -70,6 +73,7 @@ fn compile_exec(asked: &AskedExec) -> (Vec<String>, Result<LaunchPlan, String>) 
         init: 4711,
         cgroup: asked.cgroup.as_deref(),
         unit: asked.unit.as_deref(),
+        groups: &asked.groups,
         options: &options,
     };
     let plan = LaunchPlan::exec(&spec, &read(&folder.join("facts.json")), &joining);
@@ -151,7 +155,9 @@ fn shown(name: &str) -> String {
 }
 
 /// Ops whose sentences leave fields out.
-const TERSE: [&str; 20] = [
+const TERSE: [&str; 22] = [
+    "MakeClos",
+    "MoveNetDevice",
     "StartUnit",
     "OpenCgroup",
     "SpawnInit",

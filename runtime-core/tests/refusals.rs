@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use runtime_core::{Acts, CgroupFacts, CreateOptions, Facts, Id, Invalid, Launch, LaunchPlan, spec};
+use runtime_core::wire::{InitOp, Op, Param};
+use runtime_core::{Acts, CgroupFacts, CreateOptions, Facts, Id, Invalid, Launch, LaunchPlan, LsmFacts, spec};
 use serde_json::{Value, json};
 
 const ALL: u64 = (1 << 41) - 1;
@@ -20,6 +21,8 @@ fn root() -> Facts {
         setgroups_denied: false,
         foreign_namespaces: 0,
         time_namespaces: true,
+        lsm: LsmFacts::default(),
+        resctrl: None,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),
@@ -75,21 +78,6 @@ fn without(mut config: Value, pointer: &str) -> Value {
 }
 
 #[test]
-fn what_later_versions_bring_is_unsupported_and_named() {
-    for (pointer, value, origin) in [
-        ("/process/apparmorProfile", json!("docker-default"), ""),
-        ("/process/selinuxLabel", json!("system_u:object_r:x"), ""),
-        ("/linux/mountLabel", json!("x"), ""),
-        ("/linux/intelRdt", json!({ "closID": "x" }), ""),
-        ("/linux/netDevices", json!({ "eth0": {} }), ""),
-    ] {
-        let invalid =
-            refused(&[(pointer, value)], if origin.is_empty() { pointer } else { origin }, "not supported yet");
-        assert!(invalid.unsupported, "{invalid}");
-    }
-}
-
-#[test]
 fn scheduling_that_does_not_go_together() {
     for (pointer, value, origin, why) in [
         ("/process/scheduler", json!({"policy": "SCHED_FIFO", "nice": 1}), "/process/scheduler/nice", "only"),
@@ -126,6 +114,112 @@ fn scheduling_that_does_not_go_together() {
 }
 
 #[test]
+fn labels_of_security_modules_that_are_not_there() {
+    let selinux = "selinux label is specified in config, but selinux is disabled or not supported";
+    for (pointer, why) in [
+        ("/process/apparmorProfile", "apparmor: config provided but apparmor not supported"),
+        ("/process/selinuxLabel", selinux),
+        ("/linux/mountLabel", selinux),
+    ] {
+        let invalid = refused(&[(pointer, json!("a:b:c:s0"))], pointer, why);
+        assert!(invalid.unsupported, "{invalid}");
+    }
+    // One of the two is not the other.
+    let mut config = base();
+    set(&mut config, "/process/apparmorProfile", json!("x"));
+    let only_selinux = Facts { lsm: LsmFacts { selinux: true, ..LsmFacts::default() }, ..root() };
+    assert_eq!(compile(&config, &only_selinux).unwrap_err().origin, "/process/apparmorProfile");
+}
+
+#[test]
+fn labels_are_written_late_and_the_keyring_has_its_own() {
+    let all = LsmFacts { apparmor: true, apparmor_directory: true, selinux: true };
+    let with = |lsm| Facts { lsm, ..root() };
+    let mut config = base();
+    set(&mut config, "/process/apparmorProfile", json!("docker-default"));
+    let plan = compile(&config, &with(LsmFacts { apparmor_directory: false, ..all })).unwrap();
+    assert!(
+        plan.to_string().contains("label itself: \"exec docker-default\" in attr/exec"),
+        "before Linux 5.8: {plan}"
+    );
+    set(&mut config, "/process/selinuxLabel", json!("u:r:t:s0:c1,c2"));
+    set(&mut config, "/linux/mountLabel", json!("u:object_r:f:s0"));
+    set(&mut config, "/mounts/1/options", json!(["context=\"u:o:own:s0\""]));
+    let plan = compile(&config, &with(all)).unwrap();
+    plan.verify().unwrap();
+    let said: Vec<_> = plan.steps().map(|step| step.sentence()).collect();
+    let at = |text: &str| said.iter().position(|sentence| sentence.contains(text)).unwrap_or_else(|| panic!("{text}"));
+    let order = [
+        at("\"u:r:t:s0:c1,c2\" in attr/keycreate"),
+        at("join a new session keyring"),
+        at("\"\\n\" in attr/keycreate"),
+        at("\"u:r:t:s0:c1,c2\" in attr/exec"),
+        at("\"exec docker-default\" in attr/apparmor/exec"),
+        at("become uid"),
+        at("gain no privileges"),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    let contexts: Vec<_> = plan
+        .steps()
+        .filter_map(|step| match step.op {
+            Op::Init(InitOp::Mount { fstype, params, .. }) => {
+                let of = |param: &Param<'_>| param.key.bytes() == b"context" && param.option.is_none();
+                params.iter().any(|param| of(&param)).then(|| String::from_utf8(fstype.bytes().to_vec()).unwrap())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(contexts, ["devpts", "tmpfs"], "not the kernel's own, and not where the mount has one");
+    assert!(at("mount mqueue") < at("label the mount in") && at("label the mount in") < at("become uid"));
+    at(", labelled \"u:object_r:f:s0\"");
+}
+
+#[test]
+fn network_devices() {
+    let devices = |value: Value| [("/linux/netDevices", value)];
+    for (name, why) in [
+        ("", "empty"),
+        (".", "no name"),
+        ("..", "no name"),
+        ("sixteen-bytes-xx", "16 bytes are more than 15"),
+        ("a/b", "'/', ':' or white space"),
+        ("a:b", "'/', ':' or white space"),
+        ("a b", "'/', ':' or white space"),
+        ("a\tb", "'/', ':' or white space"),
+        ("a\u{b}", "'/', ':' or white space"),
+    ] {
+        let origin = format!("/linux/netDevices/{}", name.replace('/', "~1"));
+        refused(&devices(json!({ name: {} })), &origin, why);
+        if !name.is_empty() {
+            refused(&devices(json!({ "eth0": { "name": name } })), "/linux/netDevices/eth0/name", why);
+        }
+    }
+    for name in ["eth%", "%s", "%d%d", "%%d"] {
+        refused(&devices(json!({ "eth0": { "name": name } })), "/linux/netDevices/eth0/name", "one %d");
+    }
+    refused(&devices(json!({ "a": {}, "b": { "name": "a" } })), "/linux/netDevices/b/name", "are called \"a\"");
+    let mut config = base();
+    set(&mut config, "/linux/netDevices", json!({ "a": { "name": "eth%d" }, "b": { "name": "eth%d" }, "c": {} }));
+    let plan = compile(&config, &root()).unwrap();
+    assert!(plan.to_string().contains("move the network device a into the container, there eth%d"), "{plan}");
+    plan.verify().unwrap();
+
+    let asked = devices(json!({ "eth0": {} }));
+    let host = ("/linux/namespaces", json!([{ "type": "mount" }, { "type": "uts" }]));
+    refused(&[host, asked[0].clone()], "/linux/netDevices", "private network namespace");
+    let mut config = base();
+    set(&mut config, "/linux/netDevices", asked[0].1.clone());
+    let lacking = [1 << 12, 1 << 21].map(|bit| Facts { effective: ALL & !bit, ..root() });
+    let foreign = Facts { foreign_namespaces: 0x4000_0000, initial_user_namespace: false, ..root() };
+    for facts in [lacking[0].clone(), foreign] {
+        let invalid = compile(&config, &facts).unwrap_err();
+        assert_eq!(invalid.origin, "/linux/netDevices", "{invalid}");
+        assert!(invalid.why.contains("rootless"), "{invalid}");
+    }
+    assert!(compile(&config, &lacking[1]).is_err());
+}
+
+#[test]
 fn a_limit_whose_controller_is_missing_is_unsupported_and_named() {
     for (pointer, value, origin) in [
         ("/linux/resources/memory", json!({ "limit": 1 }), "/linux/resources/memory/limit"),
@@ -147,7 +241,6 @@ fn empty_values_ask_for_nothing() {
         ("/hooks", json!({})),
         ("/hooks", json!({ "prestart": [], "poststop": null })),
         ("/linux/seccomp", json!({})),
-        ("/linux/intelRdt", json!({ "enableMonitoring": false })),
         ("/linux/netDevices", json!({})),
         ("/linux/timeOffsets", json!({})),
         ("/linux/resources/memory", json!({ "limit": 0, "disableOOMKiller": false })),
@@ -405,4 +498,41 @@ fn an_unknown_capability_is_only_a_warning() {
     assert!(warned("can't raise ambient capability CAP_CHOWN: "), "{:?}", plan.warnings());
     let plan = compile(&without(base(), "/process/capabilities"), &root()).unwrap();
     assert!(plan.to_string().contains("bound capabilities to 0x0"), "none configured are none at all");
+}
+
+/// config-linux.md#intelrdt
+#[test]
+fn odd_classes_of_service_and_schemata() {
+    let with = |value: Value| {
+        let mut config = base();
+        set(&mut config, "/linux/intelRdt", value);
+        compile(&config, &Facts { resctrl: Some("/sys/fs/resctrl".into()), ..root() })
+    };
+    for (value, origin, why) in [
+        (json!({ "closID": "." }), "closID", "no name"),
+        (json!({ "closID": ".." }), "closID", "no name"),
+        (json!({ "closID": "a/b" }), "closID", "slash"),
+        (json!({ "closID": "/a" }), "closID", "slash"),
+        (json!({ "closID": "//" }), "closID", "slash"),
+        (json!({ "closID": "a\nb" }), "closID", "control"),
+        (json!({ "closID": "info" }), "closID", "for itself"),
+        (json!({ "closID": "mon_groups" }), "closID", "for itself"),
+        (json!({ "closID": "x".repeat(256) }), "closID", "255"),
+        (json!({ "memBwSchema": "L3:0=f" }), "memBwSchema", "MB:"),
+        (json!({ "memBwSchema": "MB:0=10\nMB:1=10" }), "memBwSchema", "one line"),
+        (json!({ "schemata": ["L3:0=f", "MB:0=10\nL2:0=1"] }), "schemata/1", "no line"),
+        (json!({ "schemata": [""] }), "schemata/0", "no line"),
+    ] {
+        let invalid = with(value).unwrap_err();
+        assert_eq!(invalid.origin, format!("/linux/intelRdt/{origin}"), "{invalid}");
+        assert!(invalid.why.contains(why) && !invalid.unsupported, "{invalid}");
+    }
+    // The spec says SHOULD of this one, and engines have lines for code and for data in it.
+    let plan = with(json!({ "l3CacheSchema": "L3DATA:0=f\nL3CODE:0=f" })).unwrap();
+    assert!(plan.warnings().iter().any(|warning| warning.contains("/linux/intelRdt/l3CacheSchema")));
+    assert!(plan.to_string().contains("L3DATA:0=f\\nL3CODE:0=f\""), "{plan}");
+    // An empty object is one that is set.
+    assert!(with(json!({})).unwrap().to_string().contains("make the CLOS"));
+    let invalid = refused(&[("/linux/intelRdt", json!({}))], "/linux/intelRdt", "resctrl is not mounted");
+    assert!(invalid.unsupported);
 }

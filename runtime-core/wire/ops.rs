@@ -106,6 +106,22 @@ ops! {
     32 ConnectSeccompAgent { path: Text<'a>, slot: Slot } => "connect to the seccomp agent at {path} as {slot}";
     /// One message on a SOCK_STREAM socket: the name of the pty, and its master (SCM_RIGHTS).
     20 SendTerminal { path: Text<'a> } => "send the terminal to {path}";
+    /// Fails before anything is made where the device is missing.
+    40 FindNetDevice { name: Text<'a> } => "find the network device {}", Bare(*name);
+    /// rtnetlink(7): one RTM_NEWLINK moves and renames it; then it gets its permanent global addresses again, and is up.
+    /// Journalled where the namespace is joined, and so outlives the container.
+    41 MoveNetDevice { name: Text<'a>, inside: Text<'a>, joined: Option<Text<'a>> }
+        => "move the network device {} into the container, there {}", Bare(*name), Bare(*inside);
+    /// In the resctrl that is mounted at `root`; without a name it is the default one. `own`: it goes with the container. One
+    /// that is there must have these schemata; without any it must be there (Documentation/filesystems/resctrl.rst).
+    44 MakeClos { root: Text<'a>, name: Text<'a>, own: bool, schemata: List<'a, Text<'a>> }
+        => "{} {} of the resctrl at {root}", Clos(*own, schemata), Class(*name);
+    /// One write to its file `schemata`. A shared CLOS that was there already has them.
+    45 SetSchemata { lines: &'a [u8] } => "give the CLOS the schemata \"{}\"", lines.trim_ascii_end().escape_ascii();
+    /// Fails where there is one of this name: it would not be the container's alone.
+    46 MakeMonitoringGroup { path: Text<'a> } => "make the monitoring group {path}";
+    /// One write of init's pid to its file `tasks`; what is born of init is in it as well.
+    47 EnterGroup { path: Text<'a> } => "put init into the resctrl group {path}";
     /// For whoever called the runtime: an attached run, or a program that embeds it.
     21 KeepTerminal {} => "keep the terminal for the caller";
     /// StartTransientUnit (org.freedesktop.systemd1(5)) with init in it; the step ends when the job is done and init is
@@ -202,7 +218,8 @@ ops! {
     /// open_tree(2) of /dev/null, checked to be 1:3 (CVE-2025-31133), and read-only.
     25 TakeNull { slot: Slot } => "take a read-only copy of /dev/null as {slot}";
     /// One for every masked directory, so that one superblock serves them all.
-    26 MakeEmpty { slot: Slot } => "make an empty read-only tmpfs as {slot}";
+    26 MakeEmpty { slot: Slot, context: Option<Text<'a>> }
+        => "make an empty read-only tmpfs as {slot}{}", Labelled(context);
     /// A path that is not there is skipped.
     27 Mask { place: Place<'a>, null: Slot, empty: Slot } => "mask {place}";
     /// A path that is not there is skipped.
@@ -299,6 +316,12 @@ ops! {
     /// Written to /proc/self/timens_offsets, before a process is in the namespace. Dumpable for that one write: the file of
     /// a process that is not belongs to root.
     74 SetTimeOffsets { lines: &'a [u8] } => "set the clocks off: {}", lines.trim_ascii_end().escape_ascii();
+    /// One write to a file below thread-self/attr of that procfs (proc_pid_attr(5)); what is read back must begin with
+    /// `expect`.
+    75 WriteLabel { proc: Slot, file: Text<'a>, value: Text<'a>, expect: Text<'a> }
+        => "label itself: {} in attr/{}", Quoted(*value), Bare(*file);
+    /// fsetxattr(2) of security.selinux on the root of a mount that takes no `context=` (mqueue).
+    76 LabelMount { slot: Slot, label: Text<'a> } => "label the mount in {slot}: {}", Quoted(*label);
 }
 
 /// What of SECCOMP_FILTER_FLAG_* is set, behind a sentence.
@@ -341,6 +364,46 @@ struct Bare<'a>(Text<'a>);
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.bytes().escape_ascii())
+    }
+}
+
+/// What is done about a CLOS: by whether it is the container's own, and by what it must have.
+struct Clos<'a>(bool, &'a List<'a, Text<'a>>);
+
+impl fmt::Display for Clos<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.0, self.1.is_empty()) {
+            (true, _) => "make",
+            (false, true) => "find",
+            (false, false) => "make, or find with its schemata,",
+        })
+    }
+}
+
+/// The name of a CLOS; the default one has none.
+struct Class<'a>(Text<'a>);
+
+impl fmt::Display for Class<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.bytes().is_empty() { f.write_str("the default CLOS") } else { write!(f, "the CLOS {}", self.0) }
+    }
+}
+
+/// A label behind a sentence.
+struct Labelled<'a>(&'a Option<Text<'a>>);
+
+impl fmt::Display for Labelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |label| write!(f, ", labelled {label}"))
+    }
+}
+
+/// A text between quotes, escaped once.
+struct Quoted<'a>(Text<'a>);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.bytes().escape_ascii())
     }
 }
 

@@ -245,7 +245,7 @@ fn stop_start_and_kill(scene: &Scene, container: &Container<'_>, options: &[&str
 
 /// Runs the command until it says that it has stopped at the step or stage, and kills it: it alone, not init.
 #[track_caller]
-fn stop_and_kill(call: Call, at: impl Display) {
+pub(crate) fn stop_and_kill(call: Call, at: impl Display) {
     stop(call, at).kill();
 }
 

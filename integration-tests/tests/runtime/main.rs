@@ -18,10 +18,12 @@ mod idmap;
 mod input;
 mod killsweep;
 mod lifecycle;
+mod lsm;
 mod missing;
 mod mount_flags;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod oom;
 mod pause;
 mod planc;
@@ -29,6 +31,7 @@ mod process;
 mod propagation;
 mod ps;
 mod racers;
+mod rdt;
 mod resources;
 mod rootfs;
 mod rootless;
@@ -61,11 +64,14 @@ fn main() -> ExitCode {
         terminal::TESTS,
         attached::TESTS,
         namespaces::TESTS,
+        net_devices::TESTS,
+        rdt::TESTS,
         users::TESTS,
         rootless::TESTS,
         rootless_cgroups::TESTS,
         cgroups::TESTS,
         teardown::TESTS,
+        lsm::TESTS,
         mounts::TESTS,
         mount_flags::TESTS,
         idmap::TESTS,

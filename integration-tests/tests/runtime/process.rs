@@ -42,6 +42,10 @@ integration_tests::tests! {
     sysctl_with_slashes,
     refuses_a_sysctl_of_the_host,
     refuses_a_sysctl_of_a_shared_namespace,
+    sysctl_of_its_ipc_namespace,
+    sysctl_of_its_domain_name,
+    sysctl_of_its_user_namespace [Need::Planc],
+    refuses_the_host_name_as_a_sysctl,
     keyring_is_its_own,
     keyring_is_the_callers_when_asked,
     descriptors_of_the_caller_are_closed,
@@ -272,6 +276,45 @@ fn refuses_a_sysctl_of_the_host(scene: &Scene) {
         let done =
             scene.refused(scene.bundle().set("/linux/sysctl", json!({key: "1"})), &format!("/linux/sysctl/{key}"));
         done.says("is not in a separate kernel namespace");
+    }
+}
+
+/// Every one of ipc_namespaces(7).
+fn sysctl_of_its_ipc_namespace(scene: &Scene) {
+    let asked = json!({"kernel.msgmax": "12345", "kernel.msgmnb": "12346", "kernel.msgmni": "123",
+        "kernel.sem": "100\t1000\t10\t50", "kernel.shmall": "4096", "kernel.shmmax": "65536", "kernel.shmmni": "7",
+        "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "9", "fs.mqueue.queues_max": "8"});
+    for (key, value) in asked.as_object().unwrap() {
+        let path = format!("/proc/sys/{}", key.replace('.', "/"));
+        let outside = fs::read_to_string(&path).unwrap();
+        let mut bundle = scene.bundle();
+        bundle.set("/linux/sysctl", json!({key: value}));
+        assert_eq!(scene.sh(&mut bundle, &format!("cat {path}")).trim(), value.as_str().unwrap(), "{key}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), outside, "{key}");
+    }
+}
+
+fn sysctl_of_its_domain_name(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/sysctl", json!({"kernel.domainname": "domain.example"}));
+    assert_eq!(scene.sh(&mut bundle, "cat /proc/sys/kernel/domainname"), "domain.example\n");
+    bundle.namespace("uts", None).remove("/hostname");
+    scene.refused(&bundle, "/linux/sysctl/kernel.domainname");
+}
+
+/// runc takes them from 1.5 on.
+fn sysctl_of_its_user_namespace(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/sysctl", json!({"user.max_uts_namespaces": "5"}));
+    scene.refused(&bundle, "/linux/sysctl/user.max_uts_namespaces");
+    bundle.user_namespace(200_000);
+    assert_eq!(scene.sh(&mut bundle, "cat /proc/sys/user/max_uts_namespaces"), "5\n");
+}
+
+fn refuses_the_host_name_as_a_sysctl(scene: &Scene) {
+    for key in ["kernel.hostname", "kernel/hostname"] {
+        let pointer = format!("/linux/sysctl/{}", key.replace('/', "~1"));
+        scene.refused(scene.bundle().set("/linux/sysctl", json!({key: "x"})), &pointer).says("hostname");
     }
 }
 

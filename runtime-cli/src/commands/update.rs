@@ -3,12 +3,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use runtime_core::{Error, spec};
+use runtime_core::{Error, Schemata, spec};
 use serde_json::{Value, json};
 
 use super::{Command, launch};
 use crate::args::{Flag, Given};
-use crate::failure::{Outcome, host, invalid, unsupported};
+use crate::failure::{Outcome, host, invalid};
 use crate::globals::Context;
 
 const RESOURCES: Flag =
@@ -30,8 +30,10 @@ const MEMORY_RESERVATION: Flag = Flag::value("memory-reservation", "memory that 
 const MEMORY_SWAP: Flag =
     Flag::value("memory-swap", "limit of memory and swap together; -1 for as much swap as there is");
 const PIDS_LIMIT: Flag = Flag::value("pids-limit", "how many processes there may be; -1 for no limit");
-const L3_CACHE_SCHEMA: Flag = Flag::value("l3-cache-schema", "Intel RDT/CAT L3 cache schema");
-const MEM_BW_SCHEMA: Flag = Flag::value("mem-bw-schema", "Intel RDT/MBA memory bandwidth schema");
+const L3_CACHE_SCHEMA: Flag =
+    Flag::value("l3-cache-schema", "L3 cache schema of the class of service (intelRdt), L3:0=ff;1=c0");
+const MEM_BW_SCHEMA: Flag =
+    Flag::value("mem-bw-schema", "memory bandwidth schema of the class of service (intelRdt), MB:0=20;1=70");
 
 pub(super) const COMMAND: Command = Command {
     name: "update",
@@ -92,18 +94,15 @@ const MEMBERS: &[(&Flag, &str, &str, Reads)] = &[
 
 fn perform(context: &Context, given: &Given) -> Outcome {
     let container = super::container(context, given)?;
-    for flag in [&L3_CACHE_SCHEMA, &MEM_BW_SCHEMA] {
-        if text(given, flag)?.is_some() {
-            return Err(unsupported(&format!("--{}", flag.name)).into());
-        }
-    }
+    let schemata =
+        Schemata { l3_cache: text(given, &L3_CACHE_SCHEMA)?, memory_bandwidth: text(given, &MEM_BW_SCHEMA)? };
     let resources = match given.path(&RESOURCES) {
         None => b"{}".to_vec(),
         Some(path) => read(&path)?,
     };
     let (resources, warnings) = spec::parse_resources(&with_flags(given, resources)?).map_err(Error::from)?;
     launch::warn(&warnings);
-    launch::warn(&container.update(&resources)?);
+    launch::warn(&container.update_with_schemata(&resources, &schemata)?);
     Ok(0)
 }
 

@@ -7,7 +7,9 @@ use oci_spec::runtime::{Process, Spec};
 use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
-use super::{capabilities, cgroup, check, namespaces, process, program, rlimits, scheduling, seccomp, terminal};
+use super::{
+    capabilities, cgroup, lsm, namespaces, process, procfs, program, rdt, rlimits, scheduling, seccomp, terminal,
+};
 use crate::facts::Facts;
 use crate::id::Id;
 use crate::state::Status;
@@ -58,6 +60,8 @@ pub struct Joining<'a> {
     pub cgroup: Option<&'a Path>,
     /// The unit that its cgroup is of, where systemd made it.
     pub unit: Option<&'a str>,
+    /// The groups of resctrl that its processes are in, in the order in which they are entered.
+    pub groups: &'a [PathBuf],
     /// What the caller asks for.
     pub options: &'a ExecOptions,
 }
@@ -84,7 +88,7 @@ impl LaunchPlan {
         let launch = &Launch { id, bundle, state_dir, options: &create, acts: Acts::Run };
         // The slots of namespaces that were joined by path are the container's init's, not this one's.
         let request = &Request::read(spec, process, facts, launch, &mut Draft::default())?;
-        check::supported_process(process)?;
+        let labels = lsm::Labels::read(request)?;
         let limits = rlimits::Limits::read(process.rlimits().as_ref())?;
         let scheduling = scheduling::Scheduling::read_exec(process, request.linux, plan)?;
         let sets = capabilities::Sets::read(request, plan);
@@ -105,15 +109,19 @@ impl LaunchPlan {
         // Join.
         process::harden(plan);
         enter_unit(joining, facts, plan)?;
+        rdt::enter_all(joining.groups, plan)?;
         scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
+        let proc = labels.are_asked_for().then(|| procfs::open_joined(request, labels.origin(), plan)).transpose()?;
         let console = terminal.open(plan)?;
         program.change_directory(plan);
 
         // Confine.
         terminal::Terminal::take(console, plan);
         rlimits::set(request, &limits, plan);
+        labels.before_keyring(proc, plan);
         process::join_keyring(request, plan)?;
+        labels.set(proc, plan);
         scheduling.set(plan);
         capabilities::bound(&sets, plan);
         user.set(plan);

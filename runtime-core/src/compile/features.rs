@@ -45,11 +45,11 @@ fn linux() -> LinuxFeature {
         .set_known_flags(strings(&seccomp::known::FLAGS.each_ref().map(|flag| flag as &dyn ToString)))
         .set_supported_flags(strings(&seccomp::known::FLAGS.each_ref().map(|flag| flag as &dyn ToString)));
     let mut apparmor = Apparmor::default();
-    apparmor.set_enabled(Some(false));
+    apparmor.set_enabled(Some(true));
     let mut selinux = Selinux::default();
-    selinux.set_enabled(Some(false));
+    selinux.set_enabled(Some(true));
     let mut rdt = IntelRdt::default();
-    rdt.set_enabled(Some(false)).set_schemata(Some(false)).set_monitoring(Some(false));
+    rdt.set_enabled(Some(true)).set_schemata(Some(true)).set_monitoring(Some(true));
     let mut policy = MemoryPolicy::default();
     policy
         .set_modes(Some(scheduling::MODES.map(|(_, name, ..)| name.to_owned()).to_vec()))
@@ -59,7 +59,7 @@ fn linux() -> LinuxFeature {
     let mut mounts = MountExtensions::default();
     mounts.set_idmap(Some(idmap));
     let mut devices = NetDevices::default();
-    devices.set_enabled(Some(false));
+    devices.set_enabled(Some(true));
 
     let mut linux = LinuxFeature::default();
     linux

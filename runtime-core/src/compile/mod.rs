@@ -11,13 +11,17 @@ mod exec;
 mod features;
 pub(crate) mod hooks;
 mod idmap;
+mod lsm;
 mod mount_ids;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod plan;
 mod process;
+mod procfs;
 mod program;
+pub(crate) mod rdt;
 mod rlimits;
 mod rootfs;
 mod scheduling;
@@ -45,7 +49,7 @@ use self::plan::Draft;
 use crate::facts::{CgroupFacts, Facts};
 use crate::id::Id;
 use crate::state::Status;
-use crate::wire::{HookKind, Propagation, WindowSize};
+use crate::wire::{HookKind, Propagation, Slot, WindowSize};
 
 /// What config.json cannot have: where it says so, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -237,7 +241,10 @@ struct Chapters<'a> {
     resources: cgroup::Limits,
     covered: rootfs::Covered,
     sysctls: sysctl::Sysctls<'a>,
+    labels: lsm::Labels,
     names: process::Names<'a>,
+    net_devices: net_devices::NetDevices,
+    rdt: rdt::Rdt,
     limits: rlimits::Limits,
     scheduling: scheduling::Scheduling,
     offsets: time_offsets::TimeOffsets,
@@ -251,7 +258,6 @@ struct Chapters<'a> {
 
 impl<'a> Chapters<'a> {
     fn read(request: &'a Request<'a>, plan: &mut Draft) -> Result<Self, Invalid> {
-        check::supported(request.process, request.linux)?;
         let mounts = mounts::Mounts::read(request, plan)?;
         let user = process::User::read(request)?;
         let terminal = terminal::Terminal::read(request, user.uid())?;
@@ -261,7 +267,10 @@ impl<'a> Chapters<'a> {
             resources: cgroup::Limits::read(request, plan)?,
             covered: rootfs::Covered::read(request.linux)?,
             sysctls: sysctl::Sysctls::read(request)?,
+            labels: lsm::Labels::read(request)?,
             names: process::Names::read(request.spec, &request.spaces)?,
+            net_devices: net_devices::NetDevices::read(request)?,
+            rdt: rdt::Rdt::read(request, plan)?,
             limits: rlimits::Limits::read(request.process.rlimits().as_ref())?,
             scheduling: scheduling::Scheduling::read(request.process, request.linux, plan)?,
             offsets: time_offsets::TimeOffsets::read(request)?,
@@ -275,22 +284,35 @@ impl<'a> Chapters<'a> {
         })
     }
 
+    /// The procfs that parameters and labels are written to.
+    fn open_proc(&self, request: &Request<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
+        match (self.sysctls.is_empty(), self.labels.are_asked_for()) {
+            (false, _) => procfs::open(request, sysctl::MAP, plan).map(Some),
+            (true, true) => procfs::open(request, self.labels.origin(), plan).map(Some),
+            (true, false) => Ok(None),
+        }
+    }
+
     /// The canonical order: whatever is asked for, this is when.
     fn write(&self, request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
         // Prepare: the host makes what outlives it, opens what init will need, and spawns init.
         rootfs::claim(request, plan);
+        self.net_devices.find(plan);
         cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
         self.mounts.make_id_maps(plan);
         let listener = process::listen(request, plan)?;
         let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
+        self.rdt.make(plan);
         namespaces::spawn(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
         cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
+        self.rdt.enter(plan);
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
+        self.net_devices.move_in(request, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
         rootfs::attach(request, plan);
@@ -300,11 +322,12 @@ impl<'a> Chapters<'a> {
         terminal::Terminal::bind(console, &attached, plan);
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&self.covered, plan)?;
-        let proc = sysctl::open(request, &self.sysctls, plan)?;
+        let proc = if procfs::opens_late(request) { None } else { self.open_proc(request, plan)? };
         request.hooks.before_switch(request, plan)?;
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
-        rootfs::cover(&self.covered, &taken, plan)?;
+        let proc = if procfs::opens_late(request) { self.open_proc(request, plan)? } else { proc };
+        rootfs::cover(request, &self.covered, &taken, plan)?;
         rootfs::propagate_on(request, plan);
         sysctl::write(&self.sysctls, proc, plan);
         self.names.set(plan);
@@ -314,7 +337,9 @@ impl<'a> Chapters<'a> {
         // Confine: init gives up what the program shall not have.
         terminal::Terminal::take(console, plan);
         rlimits::set(request, &self.limits, plan);
+        self.labels.before_keyring(proc, plan);
         process::join_keyring(request, plan)?;
+        self.labels.set(proc, plan);
         self.scheduling.set(plan);
         capabilities::bound(&self.sets, plan);
         self.user.set(plan);

@@ -9,7 +9,7 @@ use super::mount_ids::{Mapped, MountIds};
 use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, Reaches, short};
 use super::plan::Draft;
 use super::text::{below, cleaned, listed, path_text, text, utf8};
-use super::{Invalid, Request, rootfs};
+use super::{Invalid, Request, lsm, rootfs};
 use crate::wire::{Attributes, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
 
 /// What the container's filesystem is put together from.
@@ -42,6 +42,8 @@ enum What {
         /// A read-only tmpfs below which later mounts and devices need their mount points: it is made so at the end.
         read_only_at_the_end: bool,
         copy_up: Option<CopyUp>,
+        /// The SELinux label of everything in it.
+        context: Option<CString>,
         /// The joined pid namespace that a procfs is to show.
         pid: Option<Slot>,
     },
@@ -104,6 +106,7 @@ const MAY_COVER_PROC: [&str; 10] = [
 impl Mounts {
     /// Decides every mount.
     pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
+        lsm::mount_label(request.linux, request.facts)?;
         let (mut mounts, mut ids) = (Vec::new(), MountIds::default());
         for (origin, mount) in listed("/mounts", request.spec.mounts().as_ref()) {
             mounts.push(read(request, &origin, mount, &mut ids, plan)?);
@@ -325,10 +328,21 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
         source: source.filter(|source| !source.is_empty()).map(|source| short(&origin, source)).transpose()?,
         params,
         read_only_at_the_end,
+        context: context(request, &asked, fstype)?,
         pid,
     };
     let real = of_the_kernel && fstype != "tmpfs";
     planned(asked, what, attributes, if real { Target::RealDirectory } else { Target::Directory })
+}
+
+/// It takes a label only once it is mounted.
+const MQUEUE: &str = "mqueue";
+
+/// `linux.mountLabel`, unless the mount's own options say a label. It needs no quotes: fsconfig(2) takes a value whole.
+fn context(request: &Request<'_>, asked: &Asked<'_>, fstype: &str) -> Result<Option<CString>, Invalid> {
+    let has_own = asked.options.data.iter().any(|data| lsm::is_context(data.key.to_bytes()));
+    let Some(label) = lsm::mount_label(request.linux, request.facts)?.filter(|_| !has_own) else { return Ok(None) };
+    (lsm::takes_context(fstype) || fstype == MQUEUE).then(|| short(lsm::MOUNT, label)).transpose()
 }
 
 /// Engines ask for `gid=5` (tty) whatever is mapped; the kernel refuses a gid that is not.
@@ -515,15 +529,20 @@ fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &m
 }
 
 fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
-    let What::Filesystem { fstype, source, params, read_only_at_the_end, copy_up, pid } = &mount.what else {
+    let What::Filesystem { fstype, source, params, read_only_at_the_end, copy_up, context, pid } = &mount.what else {
         return Ok(None);
     };
-    let params = as_params(params);
+    let label = context.as_deref().map(Text);
+    let is_late = fstype.as_bytes() == MQUEUE.as_bytes();
+    let context = label.filter(|_| !is_late);
+    let mut params = as_params(params);
+    params.extend(context.map(|label| Param { key: Text(c"context"), value: Some(label), option: None }));
+    let label = label.filter(|_| is_late);
     let covered = copy_up.map(|_| plan.slot()).transpose()?;
     if let Some(slot) = covered {
         plan.init(&mount.origin, InitOp::CoverDirectory { place: target, slot });
     }
-    let keep = (*read_only_at_the_end || copy_up.is_some()).then(|| plan.slot()).transpose()?;
+    let keep = (*read_only_at_the_end || copy_up.is_some() || label.is_some()).then(|| plan.slot()).transpose()?;
     let op = InitOp::Mount {
         fstype: Text(fstype),
         source: source.as_deref().map(Text),
@@ -538,6 +557,9 @@ fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Re
     plan.init(&mount.origin, op);
     if let (Some(from), Some(to), Some(CopyUp { mode, owner })) = (covered, keep, *copy_up) {
         plan.init(&mount.origin, InitOp::CopyUp { from, to, path: Text(&mount.path), mode, owner });
+    }
+    if let (Some(slot), Some(label)) = (keep, label) {
+        plan.init(lsm::MOUNT, InitOp::LabelMount { slot, label });
     }
     Ok(keep.filter(|_| *read_only_at_the_end))
 }

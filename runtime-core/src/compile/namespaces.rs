@@ -1,6 +1,6 @@
 //! Which namespaces are new, joined or the caller's, and in which order init gets into them.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
@@ -119,6 +119,14 @@ impl Namespaces {
     pub(super) fn joined(&self, ns: Ns) -> Option<Slot> {
         match self.get(ns) {
             Space::Joined { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+
+    /// The path of the namespace that is joined.
+    pub(super) fn path(&self, ns: Ns) -> Option<&CStr> {
+        match self.get(ns) {
+            Space::Joined { path, .. } => Some(path),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use oci_spec::runtime::Linux;
 
 use super::plan::Draft;
-use super::text::{path_text, paths_once};
-use super::{Invalid, Request, RootSwitch};
+use super::text::{path_text, paths_once, text};
+use super::{Invalid, Request, RootSwitch, lsm};
 use crate::wire::{HostOp, InitOp, List, Place, Propagation, Slot, Text, Tree};
 
 const ORIGIN: &str = "/root/path";
@@ -135,10 +135,12 @@ pub(super) fn propagate_on(request: &Request<'_>, plan: &mut Draft) {
 }
 
 /// What is masked and what is read-only, over all mounts.
-pub(super) fn cover(covered: &Covered, taken: &Taken, plan: &mut Draft) -> Result<(), Invalid> {
+pub(super) fn cover(request: &Request<'_>, covered: &Covered, taken: &Taken, plan: &mut Draft) -> Result<(), Invalid> {
     if let Some(null) = taken.null {
         let empty = plan.slot()?;
-        plan.init(MASKED, InitOp::MakeEmpty { slot: empty });
+        let label = lsm::mount_label(request.linux, request.facts)?;
+        let label = label.map(|label| text(lsm::MOUNT, label)).transpose()?;
+        plan.init(MASKED, InitOp::MakeEmpty { slot: empty, context: label.as_deref().map(Text) });
         for (origin, path) in &covered.masked {
             let place = Place { base: Slot::ROOT, skip: 0, path: Text(path) };
             plan.init(origin, InitOp::Mask { place, null, empty });

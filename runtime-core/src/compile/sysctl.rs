@@ -8,7 +8,7 @@ use super::text::{below, sorted, text};
 use super::{Invalid, Request};
 use crate::wire::{InitOp, Ns, Slot, Text};
 
-const MAP: &str = "/linux/sysctl";
+pub(super) const MAP: &str = "/linux/sysctl";
 
 /// Parameters of an ipc namespace (ipc_namespaces(7)).
 const IPC: [&str; 8] = [
@@ -47,6 +47,10 @@ impl<'a> Sysctls<'a> {
             parameters.push(Parameter { path: text(&origin, &path)?, origin, value });
         }
         Ok(Self(parameters))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -90,18 +94,6 @@ fn check(spaces: &Namespaces, origin: &str, key: &str, path: &str) -> Result<(),
         return Ok(());
     }
     Err(Invalid::new(origin, format!("sysctl {key:?} is not allowed in the host's {ns} namespace")))
-}
-
-/// A procfs for the parameters is opened while nothing of it is masked: where one of the container's own would be too
-/// revealing the kernel denies it (EPERM), and where init's pid namespace is the host's, so does its owner.
-pub(super) fn open(request: &Request<'_>, sysctls: &Sysctls<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
-    if sysctls.0.is_empty() {
-        return Ok(None);
-    }
-    let host = !request.spaces.is_new(Ns::Pid) && !request.spaces.keeps(Ns::Pid);
-    let slot = plan.slot()?;
-    plan.init(MAP, InitOp::OpenProc { slot, host });
-    Ok(Some(slot))
 }
 
 /// Writes the parameters.

@@ -26,7 +26,9 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 38] = [
+const AT_MOST_ONCE: [&str; 40] = [
+    "MakeClos",
+    "MakeMonitoringGroup",
     "HoldSeccomp",
     "InstallSeccomp",
     "OpenCgroup",
@@ -105,6 +107,19 @@ const ORDER: &[(&str, &[&str])] = &[
     ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
     ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
+    // A group is complete before init is in it, and init is in it before it has children.
+    ("ClaimId", &["MakeClos"]),
+    ("MakeClos", &["SetSchemata", "MakeMonitoringGroup", "SpawnInit"]),
+    ("SetSchemata", &["MakeMonitoringGroup", "SpawnInit"]),
+    ("MakeMonitoringGroup", &["SpawnInit"]),
+    ("CloseOthers", &["EnterGroup"]),
+    ("EnterGroup", &["Join", "JoinAll", "Unshare", "Refork", "RunHook", "RunHookInside"]),
+    // A device comes into the container's namespace, and hooks see it there.
+    ("ClaimId", &["FindNetDevice"]),
+    ("FindNetDevice", &["SpawnInit", "MoveNetDevice"]),
+    ("Unshare", &["MoveNetDevice"]),
+    ("Join", &["MoveNetDevice"]),
+    ("MoveNetDevice", &["RunHook", "RunHookInside", "WriteSysctl", "AttachRootfs", "RecordState"]),
     // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
     ("OpenCgroup", &["SpawnInit"]),
     ("OpenInit", &["SpawnInit"]),
@@ -140,7 +155,12 @@ const ORDER: &[(&str, &[&str])] = &[
     ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("TakeNull", &["PivotRoot", "MoveRoot"]),
-    ("OpenProc", &["PivotRoot", "MoveRoot"]),
+    // Before anything of it is masked, and labelled while init has the rights to.
+    ("OpenProc", &["Mask", "Protect", "WriteSysctl", "WriteLabel"]),
+    ("Refork", &["WriteLabel"]),
+    ("PivotRoot", &["WriteLabel"]),
+    ("MoveRoot", &["WriteLabel"]),
+    ("WriteLabel", &["Bound", "SetUser", "NoNewPrivileges", "RecordState"]),
     // The clocks of a namespace are fixed by the first process in it.
     ("SetTimeOffsets", &["Refork", "AttachRootfs"]),
     // A deadline cannot be inherited by a child (sched(7)), and realtime needs privileges.
@@ -302,7 +322,7 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             | InitOp::CopyMapped { slot, .. }
             | InitOp::CoverDirectory { slot, .. }
             | InitOp::TakeNull { slot }
-            | InitOp::MakeEmpty { slot }
+            | InitOp::MakeEmpty { slot, .. }
             | InitOp::OpenProc { slot, .. }
             | InitOp::OpenTerminal { slot, .. },
         ) => Some(*slot),
@@ -331,7 +351,8 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         | InitOp::MakeLink { place, .. }
         | InitOp::Protect { place } => vec![place.base],
         InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
-        InitOp::WriteSysctl { proc, .. } => vec![*proc],
+        InitOp::WriteSysctl { proc, .. } | InitOp::WriteLabel { proc, .. } => vec![*proc],
+        InitOp::LabelMount { slot, .. } => vec![*slot],
         InitOp::AwaitStart { listener } => vec![*listener],
         InitOp::OpenTerminal { pts, .. } => vec![pts.base],
         InitOp::BindConsole { place, terminal } => vec![place.base, *terminal],
@@ -524,6 +545,8 @@ mod tests {
             foreign_namespaces: 0,
             initial_user_namespace: true,
             time_namespaces: true,
+            lsm: crate::facts::LsmFacts::default(),
+            resctrl: None,
             cgroup: Some(cgroup),
         };
         let console_socket = (!has_user).then(|| "/console.sock".into());
@@ -536,7 +559,8 @@ mod tests {
         let process = spec.process().as_ref().unwrap();
         let cgroup = Some(Path::new("/sys/fs/cgroup/x"));
         let unit = has_user.then_some("runc-x.scope");
-        let joining = Joining { id: &id, bundle, state_dir, process, init: 7, cgroup, unit, options: &options };
+        let (init, groups, options) = (7, &[][..], &options);
+        let joining = Joining { id: &id, bundle, state_dir, process, init, cgroup, unit, groups, options };
         [create, LaunchPlan::exec(&spec, &facts, &joining).unwrap()]
     }
 

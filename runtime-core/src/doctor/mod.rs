@@ -144,6 +144,10 @@ pub struct Findings {
     pub subordinate_ids: SubordinateIds,
     /// The Linux security modules; `None` where securityfs is not mounted.
     pub lsms: Option<Vec<String>>,
+    /// Whether the kernel and the machine have resctrl, mounted or not.
+    pub resctrl: bool,
+    /// Whether SELinux, where it is enabled, denies what its policy does not allow.
+    pub selinux_enforces: Option<bool>,
     /// What a seccomp filter may do; `None` where the kernel has no filters.
     pub seccomp_actions: Option<Vec<String>>,
     /// What `criu --version` says; `None` where there is no criu.
@@ -158,7 +162,8 @@ impl Findings {
     /// # Errors
     /// As [`Facts::read`].
     pub fn read() -> Result<Self> {
-        let facts = Facts::read()?;
+        let mut facts = Facts::read()?;
+        facts.look_for_resctrl()?;
         let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         Ok(Self {
@@ -175,6 +180,8 @@ impl Findings {
             covered_proc: covered_proc(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()),
             subordinate_ids: SubordinateIds::read(facts.euid),
             lsms: words("/sys/kernel/security/lsm", ','),
+            resctrl: facts.resctrl.is_some() || Path::new("/sys/fs/resctrl").is_dir(),
+            selinux_enforces: std::fs::read("/sys/fs/selinux/enforce").ok().map(|mode| mode.starts_with(b"1")),
             seccomp_actions: words("/proc/sys/kernel/seccomp/actions_avail", ' '),
             criu: criu(),
             systemd_bus: systemd_bus(facts.euid),

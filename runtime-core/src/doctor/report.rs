@@ -312,6 +312,7 @@ fn security(findings: &Findings, topic: &mut Topic<'_>) {
             topic.lack("security modules", ["securityfs is not mounted", "which there are cannot be told", remedy]);
         }
     }
+    labels(findings, topic);
     match &findings.seccomp_actions {
         Some(actions) => topic.ok("seccomp", &actions.join(", ")),
         None => topic.lack("seccomp", ["none", "linux.seccomp is refused", "a kernel with CONFIG_SECCOMP_FILTER"]),
@@ -325,7 +326,27 @@ fn security(findings: &Findings, topic: &mut Topic<'_>) {
     }
 }
 
+/// The modules that label processes: what is asked of one that is not enabled is refused, so that it is no lack.
+fn labels(findings: &Findings, topic: &mut Topic<'_>) {
+    let lsm = findings.facts.lsm;
+    topic.ok("apparmor", if lsm.apparmor { "enabled" } else { "not enabled: process.apparmorProfile is refused" });
+    let selinux = match (lsm.selinux, findings.selinux_enforces) {
+        (false, _) => "not enabled: process.selinuxLabel and linux.mountLabel are refused",
+        (true, Some(false)) => "enabled, permissive",
+        (true, _) => "enabled, enforcing",
+    };
+    topic.ok("selinux", selinux);
+}
+
 fn other(findings: &Findings, topic: &mut Topic<'_>) {
+    match (&findings.facts.resctrl, findings.resctrl) {
+        (Some(mount), _) => topic.ok("resctrl", &mount.display().to_string()),
+        (None, true) => {
+            let remedy = "mount -t resctrl resctrl /sys/fs/resctrl";
+            topic.lack("resctrl", ["there, but not mounted", "linux.intelRdt is refused", remedy]);
+        }
+        (None, false) => topic.ok("resctrl", "none on this machine: linux.intelRdt is refused"),
+    }
     match &findings.criu {
         Some(version) => topic.ok("criu", version),
         None => topic.lack("criu", ["not found", "no checkpoint, no restore", "install the package criu"]),

@@ -41,6 +41,8 @@ fn root() -> Findings {
             setgroups_denied: false,
             foreign_namespaces: 0,
             time_namespaces: true,
+            lsm: crate::facts::LsmFacts::default(),
+            resctrl: None,
             cgroup: Some(CgroupFacts {
                 mount: "/sys/fs/cgroup".into(),
                 own: "/user.slice/a.scope".to_owned(),
@@ -65,6 +67,8 @@ fn root() -> Findings {
             newgidmap: Some(program("newgidmap")),
         },
         lsms: Some(list(&["capability", "landlock"])),
+        resctrl: false,
+        selinux_enforces: None,
         seccomp_actions: Some(list(&["kill_process", "errno"])),
         criu: Some("Version: 4.0".to_owned()),
         systemd_bus: Some("/run/dbus/system_bus_socket".into()),
@@ -131,6 +135,25 @@ const CASES: &[Case] = &[
     (user, bare_newuidmap, "newuidmap", State::Lack, "chmod u+s"),
     (user, |f| f.no_new_privs = true, "newuidmap", State::Lack, "no_new_privs"),
 ];
+
+#[test]
+fn labels_and_resctrl_are_told() {
+    let found = |findings: &Findings, name: &str| {
+        let line = Report::of(findings).lines.into_iter().find(|line| line.name == name).unwrap();
+        (line.state, line.found)
+    };
+    let mut findings = root();
+    assert!(found(&findings, "apparmor").1.starts_with("not enabled"));
+    assert!(found(&findings, "selinux").1.starts_with("not enabled"));
+    assert!(found(&findings, "resctrl").1.starts_with("none on this machine"));
+    (findings.facts.lsm.apparmor, findings.facts.lsm.selinux) = (true, true);
+    (findings.selinux_enforces, findings.resctrl) = (Some(false), true);
+    assert_eq!(found(&findings, "apparmor"), (State::Ok, "enabled".to_owned()));
+    assert_eq!(found(&findings, "selinux"), (State::Ok, "enabled, permissive".to_owned()));
+    assert_eq!(found(&findings, "resctrl"), (State::Lack, "there, but not mounted".to_owned()));
+    findings.facts.resctrl = Some("/sys/fs/resctrl".into());
+    assert_eq!(found(&findings, "resctrl"), (State::Ok, "/sys/fs/resctrl".to_owned()));
+}
 
 fn undelegated(findings: &mut Findings) {
     let cgroup = findings.facts.cgroup.as_mut().unwrap();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::stage;
 use super::unit::{self, Contact};
+use super::{net_devices, rdt, stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
 use crate::host::cgroup::{Cgroup, Mark, marked, remove_parents};
@@ -54,7 +54,10 @@ pub(crate) fn end(record: &Record, mark: &Mark, init: Option<Process>) -> Result
         try_wait(&ended);
     }
     stage("init-ended");
-    record.cgroup.as_ref().map_or(Ok(()), |cgroup| end_cgroup(cgroup, mark, record.own_pids, Contact::None, deadline))
+    let end = |cgroup| end_cgroup(cgroup, mark, record.own_pids, Contact::None, deadline);
+    record.cgroup.as_ref().map_or(Ok(()), end)?;
+    net_devices::end(record);
+    rdt::end(record, rdt::Ending::Deleted)
 }
 
 /// Kills what is in the container's own cgroup together with init, so that nothing goes on making more while init ends.

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, FailedStep};
 use crate::host::cgroup::not_filtered;
 use crate::watch::Shortage;
 use crate::wire::page::Recorder;
-use crate::wire::{HostOp, InitOp, Op};
+use crate::wire::{HostOp, InitOp, Op, Text};
 
 /// The error of a step that the kernel refused.
 pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error {
@@ -108,6 +108,7 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
             let program = args.iter().next().map(|first| first.bytes().escape_ascii().to_string()).unwrap_or_default();
             format!("exec {program}: {}", lower(errno))
         }
+        Op::Init(InitOp::WriteLabel { file, value, .. }) => unlabelled(*file, *value, errno),
         Op::Init(InitOp::VerifyDirectory { .. }) if errno == Errno::ENOENT => {
             "current working directory is outside of container mount namespace root -- possible container breakout \
              detected"
@@ -218,6 +219,17 @@ fn kernel() -> String {
         |_| "the kernel".to_owned(),
         |name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
     )
+}
+
+/// Why a process has not the label it was to have. Engines look for AppArmor's words (FEATURES.md table 3).
+fn unlabelled(file: Text<'_>, value: Text<'_>, errno: Errno) -> String {
+    let why = match errno {
+        Errno::EPROTO => "what is read back is another label".to_owned(),
+        errno => lower(errno),
+    };
+    let is_profile = value.bytes().starts_with(b"exec ");
+    let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
+    format!("{what}: write /proc/thread-self/attr/{}: {why}", file.bytes().escape_ascii())
 }
 
 /// Why a seccomp filter could not be installed, or its listener not be sent.

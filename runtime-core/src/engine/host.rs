@@ -74,6 +74,16 @@ impl Walk<'_> {
                 socket::connect_to(Path::new(os(path))).and_then(|agent| self.fill(slot, agent))
             }
             HostOp::SendTerminal { path } => self.send_terminal(path),
+            HostOp::FindNetDevice { name } => return self.find_net_device(step, name),
+            HostOp::MoveNetDevice { name, inside, joined } => {
+                return self.move_net_device(step, [name, inside], joined);
+            }
+            HostOp::MakeClos { root, name, own, ref schemata } => {
+                return self.make_clos(step, [root, name], own, schemata);
+            }
+            HostOp::SetSchemata { lines } => return self.set_schemata(step, lines),
+            HostOp::MakeMonitoringGroup { path } => return self.make_monitoring_group(step, path),
+            HostOp::EnterGroup { path } => return self.enter_group(step, path),
             HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
@@ -278,6 +288,7 @@ impl Walk<'_> {
         let refused = |errno| failure::refused(self.plan, step, errno);
         let identity = self.pid().and_then(Identity::of).map_err(refused)?;
         self.record.init = Some(identity);
+        self.record.net_devices = None;
         let state = self.state().map_err(refused)?;
         if self.acts == Acts::Create {
             state.save_plan(self.plan.as_bytes())?;

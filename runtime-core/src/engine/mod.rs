@@ -6,8 +6,10 @@ mod failpoint;
 mod failure;
 mod hooks;
 mod host;
+mod net_devices;
 pub(crate) mod oom;
 mod program;
+mod rdt;
 mod spawn;
 pub(crate) mod start;
 #[cfg(test)]

@@ -15,17 +15,17 @@ use crate::host::state::StateDir;
 use crate::id::Id;
 use crate::process::Stdio;
 use crate::sys::process::try_wait;
-use crate::wire::{self, HostOp, InitOp, List, Op, Slot, Spaces, Text};
+use crate::wire::{self, HostOp, InitOp, List, Op, Place, Slot, Spaces, Text};
 
-fn plan(ops: &[Op<'_>]) -> LaunchPlan {
+pub(super) fn plan(ops: &[Op<'_>]) -> LaunchPlan {
     let mut bytes = Vec::new();
     wire::begin(&mut bytes);
     ops.iter().for_each(|op| wire::append(&mut bytes, "/here", op));
     LaunchPlan::from_bytes(bytes).unwrap()
 }
 
-const SPAWN: Op<'_> = Op::Host(HostOp::SpawnInit { spaces: Spaces(0), into_cgroup: false });
-const RECORD: Op<'_> = Op::Host(HostOp::RecordState {});
+pub(super) const SPAWN: Op<'_> = Op::Host(HostOp::SpawnInit { spaces: Spaces(0), into_cgroup: false });
+pub(super) const RECORD: Op<'_> = Op::Host(HostOp::RecordState {});
 
 fn find(path: &'static CStr, text: &[Text<'static>]) -> LaunchPlan {
     plan(&[
@@ -39,7 +39,7 @@ fn find(path: &'static CStr, text: &[Text<'static>]) -> LaunchPlan {
     ])
 }
 
-fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path::PathBuf) {
+pub(super) fn perform(name: &str, plan: &LaunchPlan) -> (Result<super::Launched>, std::path::PathBuf) {
     let root = std::env::temp_dir().join(format!("planc-ops-{}-{name}", std::process::id()));
     let id = Id::new(name).unwrap();
     let state = StateDir::claim(&root, &id).unwrap();
@@ -140,4 +140,68 @@ fn waiting_init() -> Option<i32> {
         let init = exe.to_string_lossy().starts_with("/memfd:planc:init");
         (stat.ppid == own as i32 && init && stat.state == 'S' && accepts).then_some(process.pid)
     })
+}
+
+/// A tree like procfs, whose `thread-self/attr` has these files; nothing of a security module looks at them.
+fn labelled(name: &str, file: &'static CStr, value: &'static CStr, expect: &'static CStr) -> Result<super::Launched> {
+    let fake = std::env::temp_dir().join(format!("planc-ops-{}-{name}-proc", std::process::id()));
+    let attributes = fake.join("self/task/1/attr");
+    fs::create_dir_all(attributes.join("apparmor")).unwrap();
+    std::os::unix::fs::symlink("self/task/1", fake.join("thread-self")).unwrap();
+    for file in ["exec", "keycreate", "apparmor/exec"] {
+        fs::write(attributes.join(file), "").unwrap();
+    }
+    std::os::unix::fs::symlink("exec", attributes.join("link")).unwrap();
+    let path = std::ffi::CString::new(fake.to_str().unwrap()).unwrap();
+    let (proc, text) = (Slot(1), [Text(c"/bin/true")]);
+    let plan = plan(&[
+        SPAWN,
+        Op::Init(InitOp::CloseOthers {}),
+        Op::Init(InitOp::TakeRoot {}),
+        Op::Init(InitOp::OpenDirectory { place: Place { base: Slot::ROOT, skip: 0, path: Text(&path) }, slot: proc }),
+        Op::Init(InitOp::WriteLabel { proc, file: Text(file), value: Text(value), expect: Text(expect) }),
+        Op::Init(InitOp::FindProgram { name: text[0], candidates: List::new(&text) }),
+        RECORD,
+        Op::Init(InitOp::Execute { args: List::new(&text), env: List::new(&[]), home: None }),
+    ]);
+    let (launched, root) = perform(name, &plan);
+    if launched.is_ok() {
+        let written = fs::read(attributes.join(file.to_str().unwrap())).unwrap();
+        assert_eq!(written, value.to_bytes());
+    }
+    fs::remove_dir_all(root).unwrap();
+    fs::remove_dir_all(fake).unwrap();
+    launched
+}
+
+#[test]
+fn a_label_is_written_and_read_back() {
+    for (name, file, expect) in [
+        ("label", c"exec", c"u:r:t"),
+        ("label-key", c"keycreate", c"u:r:t:s0"),
+        ("label-own", c"apparmor/exec", c"u:r:t"),
+    ] {
+        let launched = labelled(name, file, c"u:r:t:s0", expect).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(wait_for_end(&launched.process.pidfd, Duration::from_secs(5)).unwrap());
+        try_wait(&launched.process.pidfd);
+    }
+}
+
+/// T-13: a label that was asked for and is not there is fatal.
+#[test]
+fn a_label_that_is_not_taken_is_fatal() {
+    for (name, file, value, expect, why) in [
+        ("label-other", c"exec", c"u:r:t:s0", c"u:r:other", "what is read back is another label"),
+        ("label-longer", c"exec", c"u:r:tt:s0", c"u:r:t", "what is read back is another label"),
+        ("label-shorter", c"exec", c"u:r", c"u:r:t", "what is read back is another label"),
+        ("label-profile", c"apparmor/exec", c"exec a", c"a", "apparmor failed to apply profile: write /proc/"),
+        ("label-left", c"keycreate", c"x", c"", "what is read back is another label"),
+        ("label-missing", c"nosuch", c"exec a", c"exec a", "attr/nosuch: no such file or directory"),
+        ("label-link", c"link", c"x", c"x", "symbolic link"),
+        ("label-out", c"../exec/../../x", c"x", c"x", "selinux label is not taken"),
+    ] {
+        let error = labelled(name, file, value, expect).err().unwrap_or_else(|| panic!("{name} was taken"));
+        assert!(error.to_string().contains(why), "{name}: {error}");
+        assert_eq!(error.step().map(|step| step.number), Some(5), "{name}: {error}");
+    }
 }

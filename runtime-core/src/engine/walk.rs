@@ -12,7 +12,9 @@ use nix::time::{ClockId, clock_gettime};
 use super::end::{deadline, end_cgroup};
 use super::failure::{self, End};
 use super::hooks;
+use super::net_devices;
 use super::program::Program;
+use super::rdt;
 use super::spawn::{self, Birth};
 use super::turn::{self, Received, Turn};
 use super::unit::Contact;
@@ -20,6 +22,7 @@ use crate::compile::{Acts, LaunchPlan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cgroup::Cgroup;
 use crate::host::hooks::run_poststop;
+use crate::host::net_devices::NetDevices;
 use crate::host::process::{has_ended, wait_for_end};
 use crate::host::record::Record;
 use crate::host::state::StateDir;
@@ -81,6 +84,10 @@ pub(super) struct Walk<'a> {
     pub(super) init: Option<Init>,
     /// The master of its terminal, since init gave it.
     pub(super) terminal: Option<OwnedFd>,
+    /// The host's network devices that the container got.
+    pub(super) net_devices: Option<NetDevices>,
+    /// While the groups of a resctrl are made.
+    pub(super) rdt_lock: Option<std::fs::File>,
     /// The file that init's pid was written to.
     pub(super) pid_file: Option<PathBuf>,
     /// When each host step began, by index; 0 where it is init's.
@@ -131,6 +138,8 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         page,
         init: None,
         terminal: None,
+        net_devices: None,
+        rdt_lock: None,
         pid_file: None,
         begins,
     };
@@ -316,6 +325,8 @@ impl Walk<'_> {
                 try_wait(&init.process.pidfd);
             }
         }
+        let error = net_devices::undo(self.net_devices.take(), error);
+        self.rdt_lock = None;
         self.cgroup = None;
         if let Some(path) = &self.pid_file {
             // Another's of the same name would be gone as well: it was replaced.
@@ -325,7 +336,7 @@ impl Walk<'_> {
         let contact = std::mem::take(&mut self.contact);
         let (cgroup, own_pids) = (self.record.cgroup.as_ref(), self.record.own_pids);
         let end = |cgroup| end_cgroup(cgroup, state.mark(), own_pids, contact, deadline);
-        let removed = cgroup.map_or(Ok(()), end);
+        let removed = cgroup.map_or(Ok(()), end).and_then(|()| rdt::end(&self.record, rdt::Ending::Undone));
         match removed.and_then(|()| run_poststop(&state, &mut self.record)).and_then(|()| state.remove()) {
             Ok(()) => error,
             Err(left) => error.and_left(&left.to_string()),

@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Cgroup, Mark};
+use super::net_devices::MovedRecord;
 use super::process::Identity;
 
 /// What is in state.json. The first one is written before anything is made: it is the journal.
@@ -34,6 +35,13 @@ pub(crate) struct Record {
     pub(crate) own_pids: bool,
     /// The cgroup that is about to be made, or is.
     pub(crate) cgroup: Option<CgroupRecord>,
+    /// The groups of resctrl that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rdt: Option<RdtRecord>,
+    /// The host's network devices that are about to go to a network namespace which outlives the container, until that is
+    /// created: from then on they are whose the namespace is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) net_devices: Option<MovedRecord>,
     /// Init, once the container is created.
     pub(crate) init: Option<Identity>,
     /// Whether the poststop hooks are to be run when the container is gone.
@@ -56,6 +64,32 @@ pub(crate) struct CgroupRecord {
     /// The unit that it is of, where systemd makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<UnitRecord>,
+}
+
+/// Groups of resctrl.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RdtRecord {
+    /// Where it is mounted.
+    pub(crate) root: PathBuf,
+    /// The container's class of service.
+    pub(crate) clos: GroupRecord,
+    /// Whether that is named by the container's id, and so goes with it where it was made for it.
+    pub(crate) own: bool,
+    /// Whether it was made for the container, or is about to be.
+    pub(crate) made: bool,
+    /// The group that the container alone is monitored by.
+    pub(crate) monitoring: Option<GroupRecord>,
+}
+
+/// One group of resctrl.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GroupRecord {
+    /// Its directory.
+    pub(crate) path: PathBuf,
+    /// Its inode, once it was made.
+    pub(crate) inode: Option<u64>,
 }
 
 /// A unit of systemd's.

@@ -62,7 +62,7 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(Spec, Vec<String>), Invalid> 
         return Err(Invalid::new("", format!("config.json is nested deeper than {DEEPEST}")));
     }
     let spec = match serde_json::from_slice::<Spec>(bytes) {
-        Ok(spec) if text.is_object && !text.has_nul && !has_zeros(&spec) => spec,
+        Ok(spec) if text.is_object && !text.has_nul && !has_zeros(&spec) && !has_flags_of_old(&spec) => spec,
         _ => loosen::parse(bytes, &mut warnings)?,
     };
     check::check(&spec)?;
@@ -133,6 +133,11 @@ impl Text {
         }
         text
     }
+}
+
+/// Whether there may be flags that oci-spec passes over, since it spells them otherwise.
+fn has_flags_of_old(spec: &Spec) -> bool {
+    spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some())
 }
 
 /// oci-spec reads a limit of pids that is absent, which is none, as the limit 0, and so the numbers of a device.

@@ -161,13 +161,20 @@ fn fill_in(value: &mut Value) {
     });
 }
 
-/// Values that oci-spec spells otherwise than the runtime-spec (config.md#linux-process).
+/// Values that oci-spec spells otherwise than the runtime-spec (config.md#linux-process, config-linux.md#intelrdt).
 fn respell(value: &mut Value) {
     for flag in value.pointer_mut("/process/scheduler/flags").and_then(Value::as_array_mut).into_iter().flatten() {
         match flag.as_str() {
             Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
             Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
             _ => {}
+        }
+    }
+    if let Some(rdt) = value.pointer_mut("/linux/intelRdt").and_then(Value::as_object_mut) {
+        for (ours, theirs) in [("enableCMT", "enableCmt"), ("enableMBM", "enableMbm")] {
+            if let Some(flag) = rdt.remove(ours) {
+                rdt.insert(theirs.to_owned(), flag);
+            }
         }
     }
     // Blanks are tolerated, and an empty list is none.

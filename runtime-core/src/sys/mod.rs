@@ -6,6 +6,7 @@ pub(crate) mod bpf;
 mod call;
 pub(crate) mod clone;
 pub(crate) mod mount;
+pub(crate) mod netlink;
 pub(crate) mod page;
 pub(crate) mod probe;
 pub(crate) mod process;
