@@ -1,5 +1,5 @@
 //! Compares planc with runc, crun and the floor, command by command, interleaved in one run: `run` of the default bundle
-//! with /bin/true; `exec` of /bin/true, `state`, `ps` and `list` where containers run already.
+//! with /bin/true; `features`; `exec` of /bin/true, `state`, `ps` and `list` where containers run already.
 //!
 //! With the argument `seccomp`: how long a seccomp profile takes to compile, beside libseccomp; in any lane.
 //!
@@ -81,8 +81,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let dir = env::temp_dir().join(format!("planc-bench-{}", std::process::id()));
-    let failed =
-        [race_of_run(&dir), race_among_containers(&dir)].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    let failed = [race_of_features(&dir), race_of_run(&dir), race_among_containers(&dir)]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect::<Vec<_>>();
     fs::remove_dir_all(&dir).unwrap();
     failed.iter().for_each(|why| say(&format!("error: {why}")));
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -113,6 +115,12 @@ fn planc() -> PathBuf {
     env::var_os("PLANC").map_or(beside, PathBuf::from)
 }
 
+/// The runtimes, by name and path.
+fn all() -> [(&'static str, String); 3] {
+    let planc = planc().to_str().unwrap().to_owned();
+    [("planc", planc), ("runc", "/usr/sbin/runc".to_owned()), ("crun", "/usr/bin/crun".to_owned())]
+}
+
 fn race_of_run(dir: &Path) -> Result<(), String> {
     let full = Bundle::new(dir.join("bundle"));
     full.write();
@@ -135,16 +143,18 @@ fn race_of_run(dir: &Path) -> Result<(), String> {
     race("run of /bin/true", contenders)
 }
 
+/// Engines ask at each of their starts.
+fn race_of_features(dir: &Path) -> Result<(), String> {
+    let runtimes = all().into_iter().filter_map(|(name, path)| Runtime::new(name, &path, dir));
+    race("features", runtimes.filter_map(|runtime| runtime.contender(&["features"]).able()).collect())
+}
+
 /// The commands that look at a container, or join it.
 fn race_among_containers(dir: &Path) -> Result<(), String> {
     let mut bundle = Bundle::new(dir.join("sleeper"));
     bundle.remove("/linux/resources").sleep().write();
-    let all = [
-        ("planc", planc().to_str().unwrap().to_owned()),
-        ("runc", "/usr/sbin/runc".into()),
-        ("crun", "/usr/bin/crun".into()),
-    ];
-    let runtimes: Vec<Runtime> = all.iter().filter_map(|(name, path)| Runtime::new(name, path, dir)).collect();
+    let runtimes = all().into_iter().filter_map(|(name, path)| Runtime::new(name, &path, dir));
+    let runtimes: Vec<Runtime> = runtimes.collect();
     let crowds: Vec<_> = runtimes.iter().filter_map(|runtime| runtime.crowd(&bundle, CONTAINERS)).collect();
     let contest = |title: &str, words: &dyn Fn(&str) -> Vec<String>| {
         let contenders = crowds.iter().filter_map(|crowd| {

@@ -1,10 +1,14 @@
-//! How long a profile of an engine's shape takes to compile: planc's compiler, and libseccomp with the binary tree that runc
-//! asks it for.
+//! How long a profile of an engine's shape takes to compile: planc's compiler, libseccomp with the binary tree that runc asks
+//! it for, and seccompiler for that part of it which a filter of seccompiler's can say.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use runtime_core::compile::seccomp::{Machine, program};
-use runtime_core::oci_spec::runtime::LinuxSeccomp;
+use runtime_core::oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompOperator};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
 
 use crate::libseccomp::{Answer, Libseccomp};
 use crate::report::quantile;
@@ -41,8 +45,64 @@ pub(crate) fn race() -> Result<(), String> {
         }
         line("  planc", sizes.0, &ours);
         line("  libseccomp", sizes.1, &theirs);
+        of_one_architecture(&profile)?;
     }
     Ok(())
+}
+
+/// A filter of seccompiler's has one architecture and one action beside the default: the rest of the profile is left out for
+/// both.
+fn of_one_architecture(profile: &LinuxSeccomp) -> Result<(), String> {
+    let mut part = profile.clone();
+    let rules = profile.syscalls().iter().flatten().filter(|rule| rule.action() == LinuxSeccompAction::ScmpActAllow);
+    part.set_syscalls(Some(rules.cloned().collect())).set_architectures(Some(vec![Arch::ScmpArchX86_64]));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut sizes = (0, 0);
+    for round in 0..WARM_UP + rounds() {
+        let (size, time) = compile(&part)?;
+        let (their_size, their_time) = by_seccompiler(&part)?;
+        sizes = (size, their_size);
+        if round >= WARM_UP {
+            ours.push(time);
+            theirs.push(their_time);
+        }
+    }
+    line("  planc, x86_64 alone", sizes.0, &ours);
+    line("  seccompiler, the same", sizes.1, &theirs);
+    Ok(())
+}
+
+/// With the names looked up before the clock starts: seccompiler takes numbers.
+fn by_seccompiler(part: &LinuxSeccomp) -> Result<(usize, Duration), String> {
+    let mut calls: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for rule in part.syscalls().iter().flatten() {
+        let conditions = rule.args().iter().flatten().map(|arg| {
+            let (op, value) = match arg.op() {
+                LinuxSeccompOperator::ScmpCmpNe => (SeccompCmpOp::Ne, arg.value()),
+                LinuxSeccompOperator::ScmpCmpMaskedEq => {
+                    (SeccompCmpOp::MaskedEq(arg.value()), arg.value_two().unwrap_or_default())
+                }
+                _ => (SeccompCmpOp::Eq, arg.value()),
+            };
+            SeccompCondition::new(arg.index() as u8, SeccompCmpArgLen::Qword, op, value)
+        });
+        let conditions: Vec<_> = conditions.collect::<Result<_, _>>().map_err(|why| why.to_string())?;
+        for name in rule.names() {
+            let row = crate::table::CALLS.iter().find(|(known, _)| known == name);
+            let Some(number) = row.map(|(_, row)| row[0]).filter(|number| *number != crate::table::NONE) else {
+                continue;
+            };
+            let chain = calls.entry(number.into()).or_default();
+            if !conditions.is_empty() {
+                chain.push(SeccompRule::new(conditions.clone()).map_err(|why| why.to_string())?);
+            }
+        }
+    }
+    let begin = Instant::now();
+    let errno = SeccompAction::Errno(1);
+    let filter = SeccompFilter::new(calls, errno, SeccompAction::Allow, TargetArch::x86_64);
+    let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|why| why.to_string())?;
+    Ok((program.len(), begin.elapsed()))
 }
 
 fn compile(profile: &LinuxSeccomp) -> Result<(usize, Duration), String> {

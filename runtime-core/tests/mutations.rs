@@ -128,6 +128,24 @@ fn mutated_profiles_never_panic() {
 }
 
 #[test]
+fn any_options_and_id_maps_never_panic() {
+    let dice = &mut Dice(0x1d);
+    // A tmpfs, and a bind in a user namespace; then `idmap` of own lines: how many, and lines of three numbers.
+    let options: [&[u8]; 3] = [b"0ro\nnosuid\nmode=755", b"\x0eidmap\nrbind\nrro", b"0tmpcopyup\nsize=1k,nr_inodes=9"];
+    let maps: [&[u8]; 2] = [&[0x11, 0x21, 0, 100, 9, 0, 90, 9, 0, 1, 5, 0, 1, 5], &[0x19, 0x22, 1, 1, 1, 7, 7, 7]];
+    let words: [&[u8]; 6] = [b"\n", b"shared\n", b"\x80", b"\xff\xff\xff\xff\xff", b"\x85\n", &[0x12; 6]];
+    let plans: usize = (0..1500)
+        .map(|n| {
+            fuzz::mount_options(&mutate(options[n % options.len()], dice, &words))
+                + fuzz::id_maps(&mutate(maps[n % maps.len()], dice, &words))
+        })
+        .sum();
+    assert!(plans > 1500, "{plans} plans");
+    assert!(options.iter().all(|options| fuzz::mount_options(options) > 0));
+    assert!(fuzz::id_maps(maps[0]) > 0);
+}
+
+#[test]
 fn mutated_plans_never_panic() {
     let dice = &mut Dice(0xca11);
     let mut plan = Vec::new();

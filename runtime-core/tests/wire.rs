@@ -211,14 +211,9 @@ fn rootfs_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::BindDevice { place, source: other, device },
         InitOp::MakeLink { place, target: other },
         InitOp::WriteLabel { proc: slot, file: text, value: other, expect: text },
-        InitOp::PivotRoot {},
-        InitOp::MoveRoot {},
-        InitOp::TakeNull { slot },
         InitOp::MakeEmpty { slot, context: flag.then_some(text) },
-        InitOp::LabelMount { slot, label: text },
         InitOp::Mask { place, null: slot, empty: Slot(0) },
         InitOp::Protect { place },
-        InitOp::ProtectRoot {},
         InitOp::OpenProc { slot, host: flag },
     ]
 }
@@ -228,6 +223,11 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let texts = List::new(&s.texts);
     vec![
         InitOp::Harden {},
+        InitOp::PivotRoot {},
+        InitOp::MoveRoot {},
+        InitOp::TakeNull { slot },
+        InitOp::LabelMount { slot, label: text },
+        InitOp::ProtectRoot {},
         InitOp::ResetSignals {},
         InitOp::CloseOthers {},
         InitOp::SetOomScore { score: v.signed },

@@ -4,10 +4,13 @@
 
 mod bench;
 mod check;
+mod coverage;
+mod deps;
 mod embed;
 mod engine_profiles;
 mod fuzz;
 mod lane;
+mod miri;
 mod packages;
 mod release;
 mod run;
@@ -31,7 +34,13 @@ const COMMANDS: &[Command] = &[
     ("conformance", "the OCI validation suite", |_| later("conformance", 'E')),
     ("bats", "runc's own test suite", |_| later("bats", 'E')),
     ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
-    ("coverage", "which rows of the feature list have a test", |_| later("coverage", 'D')),
+    (
+        "coverage",
+        "which test shows each property of config.json (docs/compat.md), and what the lanes ran",
+        coverage::main,
+    ),
+    ("deps", "what each package does for us, by the functions that call it", deps::main),
+    ("miri", "the tests of the plan's encoding and of the compiler under Miri", miri::main),
     ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),
     ("tables", "writes the seccomp compiler's system call tables anew  [--check]", tables::main),
     ("bench", "planc against runc, crun and the floor, in the native lane  [-- ARG…]", bench::main),

@@ -142,6 +142,18 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     Ok(metadata["target_directory"].as_str().ok_or("cargo metadata names no target_directory")?.into())
 }
 
+/// The version of a crate that some package of the workspace depends on, and the folder of its sources.
+pub(crate) fn dependency(name: &str) -> Result<(String, PathBuf)> {
+    let metadata = stdout(&mut bounded(5, cargo(), &["metadata", "--format-version=1", "--locked"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(|why| format!("cargo metadata: {why}"))?;
+    let package = metadata["packages"].as_array().into_iter().flatten().find(|package| package["name"] == name);
+    let text = |key: &str| package.and_then(|package| package[key].as_str());
+    let (Some(version), Some(manifest)) = (text("version"), text("manifest_path")) else {
+        return Err(format!("{name} is no dependency"));
+    };
+    Ok((version.to_owned(), PathBuf::from(manifest).with_file_name("src")))
+}
+
 /// Splits `ARGUMENTS -- REST`.
 pub(crate) fn split_at_dashes(arguments: &[String]) -> (&[String], &[String]) {
     match arguments.iter().position(|argument| argument == "--") {

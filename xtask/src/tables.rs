@@ -4,11 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 
-use serde_json::Value;
-
-use crate::run::{Result, bounded, cargo, root, stdout};
+use crate::run::{Result, dependency, root};
 
 /// Where the numbers come from: a dependency of this program's, so that Cargo.lock says which kernel's.
 const SOURCE: &str = "linux-raw-sys";
@@ -30,7 +27,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         [flag] if flag == "--check" => true,
         [unknown, ..] => return Err(format!("unknown argument {unknown:?}")),
     };
-    let (version, source) = source()?;
+    let (version, source) = dependency(SOURCE)?;
     let columns = COLUMNS.map(|arch| numbers(&source, arch));
     let columns: Vec<Numbers> = columns.into_iter().collect::<Result<_>>()?;
     let text = text(&version, &columns, &foreign(&source, &columns)?);
@@ -40,19 +37,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         return if is_same { Ok(()) } else { Err(format!("{TABLE} is not what cargo xtask tables writes")) };
     }
     fs::write(&path, text).map_err(|why| format!("{TABLE}: {why}"))
-}
-
-/// The version of the source, and the folder of its architectures.
-fn source() -> Result<(String, PathBuf)> {
-    let metadata = stdout(&mut bounded(5, cargo(), &["metadata", "--format-version=1", "--locked"]))?;
-    let metadata: Value = serde_json::from_str(&metadata).map_err(|why| format!("cargo metadata: {why}"))?;
-    let packages = metadata["packages"].as_array().into_iter().flatten();
-    let package = packages.into_iter().find(|package| package["name"] == SOURCE);
-    let text = |key: &str| package.and_then(|package| package[key].as_str());
-    let (Some(version), Some(manifest)) = (text("version"), text("manifest_path")) else {
-        return Err(format!("{SOURCE} is no dependency"));
-    };
-    Ok((version.to_owned(), PathBuf::from(manifest).with_file_name("src")))
 }
 
 /// The numbers of an architecture: lines `pub const __NR_name: u32 = number;`, of which arm has some of its own.

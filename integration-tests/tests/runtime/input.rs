@@ -30,6 +30,7 @@ integration_tests::tests! {
     refuses_wrong_types,
     points_at_wrong_types [Need::Planc],
     takes_unknown_properties,
+    takes_what_other_platforms_have,
     spec_does_not_overwrite,
     spec_can_be_run,
     survives_a_closed_stdout,
@@ -219,6 +220,24 @@ fn takes_unknown_properties(scene: &Scene) {
     bundle.set("/unknown", json!({"a": [1]})).set("/process/unknown", 1).set("/linux/unknown", "x");
     bundle.set("/mounts/0/unknown", true).set("/vm", json!({"kernel": {"path": "/x"}}));
     scene.sh(&mut bundle, "true");
+}
+
+/// config.md#platform-specific-configuration: what is no property of Linux' is nothing to a runtime of Linux.
+fn takes_what_other_platforms_have(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.set(
+        "/windows",
+        json!({"layerFolders": ["C:\\layer"], "servicing": true, "network": {"DNSSearchList": ["x"]}}),
+    );
+    bundle.set(
+        "/solaris",
+        json!({"milestone": "svc:/milestone", "cappedCPU": {"ncpus": "8"}, "anet": [{"linkname": "n"}]}),
+    );
+    bundle.set("/zos", json!({"namespaces": [{"type": "mount"}]}));
+    bundle.set("/freebsd", json!({"jail": {"host": "new", "enforceStatfs": 2}, "devices": [{"path": "null"}]}));
+    bundle.set("/vm", json!({"kernel": {"path": "/x", "initrd": "/y"}, "hwConfig": {"vcpus": 1, "memory": 1}}));
+    bundle.set("/process/user/username", "ContainerAdministrator").set("/process/commandLine", "cmd /c exit 9");
+    assert_eq!(scene.sh(&mut bundle, "id -u"), "0\n");
 }
 
 fn spec_does_not_overwrite(scene: &Scene) {

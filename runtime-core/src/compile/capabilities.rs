@@ -84,13 +84,12 @@ fn grantable(facts: &Facts, has_user: bool) -> (u64, u64) {
 
 fn bits(set: Option<&Option<oci_spec::runtime::Capabilities>>) -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a sum has no order")]
-    set.and_then(Option::as_ref).into_iter().flat_map(|set| set.iter()).fold(0, |bits, name| bits | 1 << number(*name))
+    set.and_then(Option::as_ref).into_iter().flat_map(|set| set.iter()).fold(0, |bits, name| bits | bit(*name))
 }
 
 /// The names of a set's capabilities, as config.json has them.
 fn names(set: u64) -> impl Iterator<Item = String> {
-    let in_set = ALL.iter().enumerate().filter(move |(number, _)| set >> number & 1 == 1);
-    in_set.map(|(_, name)| format!("CAP_{name}"))
+    ALL.iter().filter(move |(_, known)| set & known.bitmask() != 0).map(|(_, known)| known.to_string())
 }
 
 /// The names of all.
@@ -98,8 +97,9 @@ pub(super) fn known() -> Vec<String> {
     names(u64::MAX).collect()
 }
 
-fn number(capability: Capability) -> usize {
-    ALL.iter().position(|known| *known == capability).unwrap_or(0)
+fn bit(capability: Capability) -> u64 {
+    let known = ALL.iter().find(|(name, _)| *name == capability).map(|(_, known)| known);
+    known.map_or(0, caps::Capability::bitmask)
 }
 
 /// Drops from the bounding set what the container must not have.
@@ -118,49 +118,49 @@ pub(super) fn set(sets: &Sets, filters: bool, plan: &mut Draft) {
     );
 }
 
-/// By number (linux/capability.h).
-const ALL: [Capability; 41] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::DacReadSearch,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::Setgid,
-    Capability::Setuid,
-    Capability::Setpcap,
-    Capability::LinuxImmutable,
-    Capability::NetBindService,
-    Capability::NetBroadcast,
-    Capability::NetAdmin,
-    Capability::NetRaw,
-    Capability::IpcLock,
-    Capability::IpcOwner,
-    Capability::SysModule,
-    Capability::SysRawio,
-    Capability::SysChroot,
-    Capability::SysPtrace,
-    Capability::SysPacct,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysNice,
-    Capability::SysResource,
-    Capability::SysTime,
-    Capability::SysTtyConfig,
-    Capability::Mknod,
-    Capability::Lease,
-    Capability::AuditWrite,
-    Capability::AuditControl,
-    Capability::Setfcap,
-    Capability::MacOverride,
-    Capability::MacAdmin,
-    Capability::Syslog,
-    Capability::WakeAlarm,
-    Capability::BlockSuspend,
-    Capability::AuditRead,
-    Capability::Perfmon,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
+/// By number (capabilities(7)): config.json's, and the one that knows its number and its name.
+const ALL: [(Capability, caps::Capability); 41] = [
+    (Capability::Chown, caps::Capability::CAP_CHOWN),
+    (Capability::DacOverride, caps::Capability::CAP_DAC_OVERRIDE),
+    (Capability::DacReadSearch, caps::Capability::CAP_DAC_READ_SEARCH),
+    (Capability::Fowner, caps::Capability::CAP_FOWNER),
+    (Capability::Fsetid, caps::Capability::CAP_FSETID),
+    (Capability::Kill, caps::Capability::CAP_KILL),
+    (Capability::Setgid, caps::Capability::CAP_SETGID),
+    (Capability::Setuid, caps::Capability::CAP_SETUID),
+    (Capability::Setpcap, caps::Capability::CAP_SETPCAP),
+    (Capability::LinuxImmutable, caps::Capability::CAP_LINUX_IMMUTABLE),
+    (Capability::NetBindService, caps::Capability::CAP_NET_BIND_SERVICE),
+    (Capability::NetBroadcast, caps::Capability::CAP_NET_BROADCAST),
+    (Capability::NetAdmin, caps::Capability::CAP_NET_ADMIN),
+    (Capability::NetRaw, caps::Capability::CAP_NET_RAW),
+    (Capability::IpcLock, caps::Capability::CAP_IPC_LOCK),
+    (Capability::IpcOwner, caps::Capability::CAP_IPC_OWNER),
+    (Capability::SysModule, caps::Capability::CAP_SYS_MODULE),
+    (Capability::SysRawio, caps::Capability::CAP_SYS_RAWIO),
+    (Capability::SysChroot, caps::Capability::CAP_SYS_CHROOT),
+    (Capability::SysPtrace, caps::Capability::CAP_SYS_PTRACE),
+    (Capability::SysPacct, caps::Capability::CAP_SYS_PACCT),
+    (Capability::SysAdmin, caps::Capability::CAP_SYS_ADMIN),
+    (Capability::SysBoot, caps::Capability::CAP_SYS_BOOT),
+    (Capability::SysNice, caps::Capability::CAP_SYS_NICE),
+    (Capability::SysResource, caps::Capability::CAP_SYS_RESOURCE),
+    (Capability::SysTime, caps::Capability::CAP_SYS_TIME),
+    (Capability::SysTtyConfig, caps::Capability::CAP_SYS_TTY_CONFIG),
+    (Capability::Mknod, caps::Capability::CAP_MKNOD),
+    (Capability::Lease, caps::Capability::CAP_LEASE),
+    (Capability::AuditWrite, caps::Capability::CAP_AUDIT_WRITE),
+    (Capability::AuditControl, caps::Capability::CAP_AUDIT_CONTROL),
+    (Capability::Setfcap, caps::Capability::CAP_SETFCAP),
+    (Capability::MacOverride, caps::Capability::CAP_MAC_OVERRIDE),
+    (Capability::MacAdmin, caps::Capability::CAP_MAC_ADMIN),
+    (Capability::Syslog, caps::Capability::CAP_SYSLOG),
+    (Capability::WakeAlarm, caps::Capability::CAP_WAKE_ALARM),
+    (Capability::BlockSuspend, caps::Capability::CAP_BLOCK_SUSPEND),
+    (Capability::AuditRead, caps::Capability::CAP_AUDIT_READ),
+    (Capability::Perfmon, caps::Capability::CAP_PERFMON),
+    (Capability::Bpf, caps::Capability::CAP_BPF),
+    (Capability::CheckpointRestore, caps::Capability::CAP_CHECKPOINT_RESTORE),
 ];
 
 #[cfg(test)]
@@ -168,12 +168,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_the_kernels() {
-        // The caps crate keeps its own table.
-        for (index, capability) in ALL.into_iter().enumerate() {
-            let theirs: caps::Capability = format!("CAP_{capability}").parse().unwrap();
-            assert_eq!(usize::from(theirs.index()), index, "{capability}");
-            assert_eq!(number(capability), index);
+    fn each_is_there_once_and_by_number() {
+        for (number, (capability, known)) in ALL.into_iter().enumerate() {
+            assert_eq!(format!("CAP_{capability}"), known.to_string());
+            assert_eq!(bit(capability), 1 << number, "{capability}");
         }
     }
 }

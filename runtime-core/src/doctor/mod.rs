@@ -15,6 +15,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::{SigSet, SigmaskHow};
+use procfs::process::MountInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Program;
@@ -296,9 +297,12 @@ fn words(path: impl AsRef<Path>, separator: char) -> Option<Vec<String>> {
 /// (mount_namespaces(7): a new procfs may not reveal more than the one that is there).
 fn covered_proc(mountinfo: &str) -> Vec<PathBuf> {
     const EMPTY: &str = "/proc/sys/fs/binfmt_misc";
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    let below = points.filter(|point| point.starts_with("/proc/") && *point != EMPTY);
-    below.map(PathBuf::from).collect()
+    let points = mountinfo.lines().filter_map(|line| Some(MountInfo::from_line(line).ok()?.mount_point));
+    points
+        .filter(|point| {
+            point.starts_with("/proc") && ![Path::new("/proc"), Path::new(EMPTY)].contains(&point.as_path())
+        })
+        .collect()
 }
 
 /// The first line of what criu says of itself.

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::run::{self, Result, bounded, cargo, root, stdout, succeed};
+use crate::{coverage, miri};
 
 /// What a gate found.
 enum Outcome {
@@ -70,7 +71,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         failed += usize::from(matches!(outcome, Outcome::Fail(_)));
     };
     sources::gates().into_iter().for_each(&mut show);
-    for gate in [format, lints, documentation, deny, crates, aarch64::gate] {
+    for gate in [properties, format, lints, documentation, deny, crates, aarch64::gate, interpreter] {
         show(gate());
     }
     match run::release_planc() {
@@ -78,6 +79,15 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         Err(why) => show(Outcome::Fail(format!("release build of planc: {why}"))),
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} failed")) }
+}
+
+/// Every property of config.json has a row, and every row a test: docs/compat.md.
+fn properties() -> Outcome {
+    match coverage::gate() {
+        Err(why) => Outcome::Fail(why),
+        Ok((rows, faults)) if faults.is_empty() => Outcome::Ok(format!("{:<28} {rows:>7}", "rows of docs/compat.md")),
+        Ok((_, faults)) => Outcome::none_of("faults of docs/compat.md", &faults),
+    }
 }
 
 fn format() -> Outcome {
@@ -101,6 +111,12 @@ fn lints() -> Outcome {
 fn documentation() -> Outcome {
     let mut command = bounded(10, cargo(), &["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
     Outcome::command("cargo doc", succeed(command.env("RUSTDOCFLAGS", "-D warnings")))
+}
+
+/// Its tests take minutes: `cargo xtask miri` runs them.
+fn interpreter() -> Outcome {
+    let why = miri::lacks().unwrap_or_else(|| "too slow for a gate: cargo xtask miri".to_owned());
+    Outcome::NotRun(format!("miri: {why}"))
 }
 
 /// Licences, advisories, duplicates: deny.toml says which.
