@@ -23,20 +23,28 @@ pub(crate) fn folder() -> Option<PathBuf> {
 }
 
 fn made() -> Result<PathBuf> {
-    let sum = root().join(MADE_BY).join("go.sum");
-    let sum = std::fs::read_to_string(&sum).map_err(|why| format!("{}: {why}", sum.display()))?;
     let folder = run::target_directory()?.join("engine-profiles");
-    let stamp = folder.join("go.sum");
-    if std::fs::read_to_string(&stamp).is_ok_and(|made| made == sum) {
+    let source = folder.join("source");
+    let failed = |why: std::io::Error| format!("{}: {why}", folder.display());
+    std::fs::create_dir_all(&source).map_err(failed)?;
+    let made = folder.join("containerd.json");
+    let mut is_made = made.is_file();
+    for name in ["go.mod", "main.go"] {
+        let (kept, copy) = (root().join(MADE_BY).join(name), folder.join(name));
+        let text = std::fs::read(&kept).map_err(|why| format!("{}: {why}", kept.display()))?;
+        is_made &= std::fs::read(&copy).is_ok_and(|copied| copied == text);
+        std::fs::write(copy, &text).and_then(|()| std::fs::write(source.join(name), text)).map_err(failed)?;
+    }
+    if is_made {
         return Ok(folder);
     }
-    std::fs::create_dir_all(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+    // It is written last: what is there is whole.
+    let _ = std::fs::remove_file(&made);
     let podmans = podmans(&folder)?;
-    let mut go = bounded(10, "go", &["run", "."]);
-    go.args([&folder, &podmans]).current_dir(root().join(MADE_BY)).env("GOFLAGS", "-mod=readonly");
-    // stdout is kept for results.
-    succeed(go.stdout(Stdio::null()))?;
-    std::fs::write(&stamp, sum).map_err(|why| format!("{}: {why}", stamp.display()))?;
+    // What go adds to go.mod, and go.sum, are the copy's.
+    let mut go = bounded(10, "go", &["run", "-mod=mod", "."]);
+    go.args([&folder, &podmans]).current_dir(source).stdout(Stdio::null());
+    succeed(&mut go)?;
     Ok(folder)
 }
 
