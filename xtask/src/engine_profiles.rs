@@ -53,7 +53,8 @@ fn podmans(folder: &Path) -> Result<PathBuf> {
     let (package, file) = PODMANS;
     let unpacked = folder.join("podman");
     let fetch = format!(
-        "rm -rf podman *.deb && {{ apt-get -qq download {package} || apt-get -qq update && apt-get -qq download {package}; }} \
+        "rm -rf podman *.deb; get='apt-get -qq -o APT::Sandbox::User=root'; \
+         {{ $get download {package} || {{ $get update && $get download {package}; }}; }} \
          && dpkg-deb -x *.deb podman && rm *.deb"
     );
     let mut fetch = bounded(5, "sh", &["-c", &fetch]);
