@@ -13,6 +13,7 @@ pub mod unit;
 pub use codec::{List, Reader, Sink, Text, Wire};
 pub use ops::{HostOp, InitOp};
 pub use types::*;
+#[allow(unused_imports, reason = "init asks systemd for nothing")]
 pub use unit::*;
 
 /// The first word of every plan; its last byte is the version of the encoding.

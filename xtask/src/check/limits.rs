@@ -14,4 +14,4 @@ pub(super) const UNSAFE_FOLDERS: &[&str] = &["sys", "init", "demo"];
 /// System calls of planc's own process per command, and of init from its exec to the program's, for the default
 /// bundle with /bin/true. They do not vary from run to run; a few are left as room for a kernel that answers otherwise.
 pub(super) const SYSTEM_CALLS: &[(&str, u64)] =
-    &[("create", 195), ("start", 140), ("delete", 140), ("run", 260), ("exec", 300), ("init", 325)];
+    &[("create", 200), ("start", 140), ("delete", 145), ("run", 270), ("exec", 300), ("init", 335)];
