@@ -8,7 +8,7 @@ use super::plan::Draft;
 use super::text::{path_text, text};
 use super::{Acts, CreateOptions, Invalid, Launch, LaunchPlan, Request, Rootless};
 use super::{
-    capabilities, cgroup, lsm, namespaces, process, procfs, program, rdt, rlimits, scheduling, seccomp, terminal,
+    capabilities, cgroup, lsm, namespaces, own_proc, process, program, rdt, rlimits, scheduling, seccomp, terminal,
 };
 use crate::facts::Facts;
 use crate::id::Id;
@@ -112,7 +112,7 @@ impl LaunchPlan {
         rdt::enter_all(joining.groups, plan)?;
         scheduling.begin(plan);
         namespaces::join_all(request, init, time, plan);
-        let proc = labels.are_asked_for().then(|| procfs::open_joined(request, labels.origin(), plan)).transpose()?;
+        let proc = labels.are_asked_for().then(|| own_proc::open_joined(request, labels.origin(), plan)).transpose()?;
         let console = terminal.open(plan)?;
         program.change_directory(plan);
 

@@ -17,9 +17,9 @@ mod mount_options;
 mod mounts;
 mod namespaces;
 mod net_devices;
+mod own_proc;
 mod plan;
 mod process;
-mod procfs;
 mod program;
 pub(crate) mod rdt;
 mod rlimits;
@@ -287,8 +287,8 @@ impl<'a> Chapters<'a> {
     /// The procfs that parameters and labels are written to.
     fn open_proc(&self, request: &Request<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
         match (self.sysctls.is_empty(), self.labels.are_asked_for()) {
-            (false, _) => procfs::open(request, sysctl::MAP, plan).map(Some),
-            (true, true) => procfs::open(request, self.labels.origin(), plan).map(Some),
+            (false, _) => own_proc::open(request, sysctl::MAP, plan).map(Some),
+            (true, true) => own_proc::open(request, self.labels.origin(), plan).map(Some),
             (true, false) => Ok(None),
         }
     }
@@ -322,11 +322,11 @@ impl<'a> Chapters<'a> {
         terminal::Terminal::bind(console, &attached, plan);
         mounts::set_read_only(&attached, plan);
         let taken = rootfs::take(&self.covered, plan)?;
-        let proc = if procfs::opens_late(request) { None } else { self.open_proc(request, plan)? };
+        let proc = if own_proc::opens_late(request) { None } else { self.open_proc(request, plan)? };
         request.hooks.before_switch(request, plan)?;
         rootfs::switch(request, plan);
         namespaces::enter_pid(request, plan);
-        let proc = if procfs::opens_late(request) { self.open_proc(request, plan)? } else { proc };
+        let proc = if own_proc::opens_late(request) { self.open_proc(request, plan)? } else { proc };
         rootfs::cover(request, &self.covered, &taken, plan)?;
         rootfs::propagate_on(request, plan);
         sysctl::write(&self.sysctls, proc, plan);
