@@ -204,7 +204,6 @@ fn rootfs_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let (text, other, slot, flag) = (s.texts[0], s.texts[1], Slot(v.slot), v.flag);
     let place = Place { base: slot, skip: v.slot, path: text };
     let device = Device { mode: v.numbers[0], major: 7, minor: v.numbers[0] };
-    let texts = List::new(&s.texts);
     vec![
         InitOp::SetReadOnly { slot, path: text },
         InitOp::OpenDirectory { place, slot },
