@@ -263,13 +263,17 @@ fn refuses_a_cgroup_outside_of_it(scene: &Scene) {
 fn refuses_a_cgroup_that_is_another_by_now(scene: &Scene) {
     let container = container(scene, &mut scene.bundle());
     let (pid, dir) = (container.pid(), cgroup_dir(container.pid()));
-    fs::write(dir.parent().unwrap().join("cgroup.procs"), pid.to_string()).unwrap();
+    // Where a controller is handed down the one above takes no process.
+    let beside = dir.with_extension("beside");
+    fs::create_dir(&beside).unwrap();
+    fs::write(beside.join("cgroup.procs"), pid.to_string()).unwrap();
     scene.wait_until("the cgroup can be removed", || fs::remove_dir(&dir).is_ok());
     fs::create_dir(&dir).unwrap();
     let done = container.exec(&[], &["true"]);
     fs::remove_dir(&dir).unwrap();
     done.exits(255).says("does not exist (ENOENT)");
     container.delete_force();
+    scene.wait_until("nothing is in it", || fs::remove_dir(&beside).is_ok());
 }
 
 /// A container that manages its own cgroups: none of its processes may be in a cgroup whose children are controlled.
