@@ -141,19 +141,49 @@ fn stats_are_what_the_files_say(scene: &Scene) {
     container.start();
     let done = format!("/proc/{}/root/tmp/done", container.pid());
     scene.wait_until("the work is done", || Path::new(&done).exists());
-    let file = |name: &str| cgroup.join(name);
-    scene.wait_until("three processes are left", || number(&file("pids.current")) == 3);
-    // The kernel closes a period of cpu.max a little later.
-    let cpu_stat = || fs::read_to_string(file("cpu.stat")).unwrap();
-    let mut data = Value::Null;
+    scene.wait_until("three processes are left", || number(&cgroup.join("pids.current")) == 3);
+    // The kernel closes a period of cpu.max, and uncharges memory, a little later.
+    let (mut data, mut theirs) = (Value::Null, Value::Null);
+    let mut files = Files::of(&cgroup);
     scene.wait_until("nothing moves", || {
-        let before = cpu_stat();
         data = stats(scene, &container);
-        before == cpu_stat()
+        theirs = of_cgroups_rs(&cgroup);
+        let before = std::mem::replace(&mut files, Files::of(&cgroup));
+        before == files
     });
+    agree(&data, &files, scene.runtime.kind);
+    agrees_with_cgroups_rs(&data, &theirs);
+    container.delete_force();
+}
 
+/// What the files of a cgroup said at one time.
+#[derive(PartialEq)]
+struct Files {
+    cpu: Vec<(String, u64)>,
+    memory: Vec<(String, u64)>,
+    /// Memory and swap used now, and the most memory there was.
+    used: [u64; 3],
+}
+
+impl Files {
+    fn of(cgroup: &Path) -> Self {
+        Self {
+            cpu: flat(&cgroup.join("cpu.stat")),
+            memory: flat(&cgroup.join("memory.stat")),
+            used: ["memory.current", "memory.swap.current", "memory.peak"].map(|name| number(&cgroup.join(name))),
+        }
+    }
+}
+
+/// Of the figures of cpu.stat or memory.stat, that of a key.
+#[track_caller]
+fn of(figures: &[(String, u64)], key: &str) -> u64 {
+    figures.iter().find(|(found, _)| found == key).unwrap_or_else(|| panic!("no {key}")).1
+}
+
+fn agree(data: &Value, files: &Files, kind: Kind) {
     let (cpu, memory) = (&data["cpu"], &data["memory"]);
-    let stat = |key: &str| figure(&file("cpu.stat"), key);
+    let stat = |key: &str| of(&files.cpu, key);
     assert_eq!(cpu["usage"]["total"], stat("usage_usec") * 1000, "{cpu}");
     assert_eq!(cpu["usage"]["user"], stat("user_usec") * 1000, "{cpu}");
     assert_eq!(cpu["usage"]["kernel"], stat("system_usec") * 1000, "{cpu}");
@@ -162,38 +192,42 @@ fn stats_are_what_the_files_say(scene: &Scene) {
     assert_eq!(cpu["throttling"]["throttledTime"], stat("throttled_usec") * 1000, "{cpu}");
     assert!(stat("nr_throttled") > 0, "it was to be held up");
 
+    let [used, swap, most] = files.used;
     assert_eq!(memory["usage"]["limit"], 67_108_864);
     assert_eq!(memory["swap"]["limit"], 67_108_864 + 33_554_432, "both together");
-    assert_eq!(memory["usage"]["usage"], number(&file("memory.current")));
-    assert_eq!(memory["swap"]["usage"], number(&file("memory.current")) + number(&file("memory.swap.current")));
-    assert_eq!(memory["cache"], figure(&file("memory.stat"), "file"));
-    assert!(figure(&file("memory.stat"), "shmem") >= 8 << 20, "it was to write 8 MiB");
-    let raw: Vec<(String, u64)> = flat(&file("memory.stat"));
+    assert_eq!(memory["usage"]["usage"], used);
+    assert_eq!(memory["swap"]["usage"], used + swap);
+    assert_eq!(memory["cache"], of(&files.memory, "file"));
+    assert!(of(&files.memory, "shmem") >= 8 << 20, "it was to write 8 MiB");
     let told: BTreeSet<&String> = memory["raw"].as_object().unwrap().keys().collect();
-    assert_eq!(told, raw.iter().map(|(key, _)| key).collect(), "every key of memory.stat");
-    assert_eq!(memory["raw"]["shmem"], figure(&file("memory.stat"), "shmem"));
-    if scene.runtime.kind == Kind::Planc {
-        assert_eq!(memory["usage"]["max"], number(&file("memory.peak")), "its highest, which runc tells since 1.2");
+    assert_eq!(told, files.memory.iter().map(|(key, _)| key).collect(), "every key of memory.stat");
+    assert_eq!(memory["raw"]["shmem"], of(&files.memory, "shmem"));
+    if kind == Kind::Planc {
+        assert_eq!(memory["usage"]["max"], most, "its highest, which runc tells since 1.2");
     }
     assert_eq!(data["pids"], json!({"current": 3, "limit": 50}));
-    agrees_with_cgroups_rs(&cgroup, &data);
-    container.delete_force();
 }
 
-/// A reader that is none of ours.
-fn agrees_with_cgroups_rs(cgroup: &Path, data: &Value) {
+/// What a reader that is none of ours reads.
+fn of_cgroups_rs(cgroup: &Path) -> Value {
     let cgroup = Cgroup::load(hierarchies::auto(), cgroup.strip_prefix(cgroup_root()).unwrap());
     let memory = cgroup.controller_of::<MemController>().unwrap().memory_stat();
-    assert_eq!(data["memory"]["usage"]["limit"], memory.limit_in_bytes);
-    assert_eq!(data["memory"]["usage"]["usage"], memory.usage_in_bytes);
-    assert_eq!(data["memory"]["raw"]["shmem"], memory.stat.shmem);
     let pids = cgroup.controller_of::<PidController>().unwrap();
-    assert_eq!(data["pids"]["current"], pids.get_pid_current().unwrap());
-    assert_eq!(pids.get_pid_max().unwrap(), MaxValue::Value(50));
-    assert_eq!(data["pids"]["limit"], 50);
+    let MaxValue::Value(most) = pids.get_pid_max().unwrap() else { panic!("pids.max is max") };
     let cpu = cgroup.controller_of::<CpuController>().unwrap().cpu().stat;
     let usage = cpu.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse::<u64>().ok()).unwrap();
-    assert_eq!(data["cpu"]["usage"]["total"], usage * 1000);
+    json!({
+        "limit": memory.limit_in_bytes, "usage": memory.usage_in_bytes, "shmem": memory.stat.shmem,
+        "pids": { "current": pids.get_pid_current().unwrap(), "limit": most }, "total": usage * 1000,
+    })
+}
+
+fn agrees_with_cgroups_rs(data: &Value, theirs: &Value) {
+    assert_eq!(data["memory"]["usage"]["limit"], theirs["limit"]);
+    assert_eq!(data["memory"]["usage"]["usage"], theirs["usage"]);
+    assert_eq!(data["memory"]["raw"]["shmem"], theirs["shmem"]);
+    assert_eq!(data["pids"], theirs["pids"]);
+    assert_eq!(data["cpu"]["usage"]["total"], theirs["total"]);
 }
 
 /// A loop device, detached when it is dropped.

@@ -140,6 +140,19 @@ fn arms_own_calls_are_not_newer_than_others() {
 }
 
 #[test]
+fn a_call_that_others_go_through_is_not_newer() {
+    let program = compiled(json!({
+        "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86"],
+        "syscalls": [{ "names": ["read", "accept"], "action": "SCMP_ACT_ALLOW" }],
+    }));
+    // accept, bind; ipc, and a call between.
+    assert_eq!(verdict(&program, X86, 102, [5, 0, 0, 0, 0, 0]), ALLOW);
+    assert_eq!(verdict(&program, X86, 102, [2, 0, 0, 0, 0, 0]), EPERM);
+    assert_eq!(verdict(&program, X86, 117, [0; 6]), ENOSYS);
+    assert_eq!(verdict(&program, X86, 66, [0; 6]), ENOSYS);
+}
+
+#[test]
 fn a_rule_without_conditions_counts_more() {
     let arg = json!([{ "index": 0, "value": 7, "op": "SCMP_CMP_EQ" }]);
     for (first, second) in [(json!(null), arg.clone()), (arg, json!(null))] {

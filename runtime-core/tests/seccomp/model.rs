@@ -54,9 +54,11 @@ fn number(name: &str, column: usize) -> Option<u32> {
 pub(crate) fn is_newer(profile: &LinuxSeccomp, data: &Data) -> bool {
     let Some(column) = column(data) else { return false };
     let permissive = [Action::ScmpActAllow, Action::ScmpActLog, Action::ScmpActTrace];
-    let names = profile.syscalls().iter().flatten().flat_map(|call| call.names());
-    let mut numbers: Vec<u32> = names.filter_map(|name| number(name, column)).collect();
-    if numbers.contains(&data.number) {
+    let names = || profile.syscalls().iter().flatten().flat_map(|call| call.names());
+    let mut numbers: Vec<u32> = names().filter_map(|name| number(name, column)).collect();
+    // A name of those that socketcall(2) and ipc(2) stand for names these too.
+    let mut through = names().filter_map(|name| multiplexed(name)).map(|(number, _)| number);
+    if numbers.contains(&data.number) || column == 1 && through.any(|number| number == data.number) {
         return false;
     }
     // Arm's own calls are above all others.
