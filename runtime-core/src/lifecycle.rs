@@ -197,12 +197,13 @@ impl Runtime {
     /// removed: it can then be tried again.
     pub fn delete(&self, id: &Id, deletion: Deletion) -> Result<()> {
         let force = deletion == Deletion::Force;
-        let state = match deletion {
-            Deletion::Force => match StateDir::open_by_force(&self.root, id, engine::end::kill_marked) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-                opened => opened?,
-            },
-            _ => StateDir::open(&self.root, id)?,
+        let opened = match deletion {
+            Deletion::Force => StateDir::open_by_force(&self.root, id, engine::end::kill_marked),
+            Deletion::Stopped => StateDir::open(&self.root, id),
+        };
+        let state = match opened {
+            Err(error) if force && error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
         };
         engine::stage("locked");
         let record = match state.record()? {

@@ -166,8 +166,8 @@ impl Hooks {
     }
 }
 
-/// Init gets the state with the plan: where it is confined nothing else can reach it.
-fn hold_state(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+/// The state of the container up to what only a process that runs can tell.
+pub(super) fn state(request: &Request<'_>) -> Result<Vec<u8>, Invalid> {
     let annotations = sorted(request.spec.annotations().as_ref());
     let state = HookState {
         oci_version: request.spec.version(),
@@ -175,7 +175,11 @@ fn hold_state(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
         bundle: request.launch.bundle,
         annotations: annotations.into_iter().map(|(key, value)| (key, value.as_str())).collect(),
     };
-    let state = state.head().map_err(|error| Invalid::new("", format!("cannot write the state: {error}")))?;
-    plan.init(HOOKS, InitOp::HoldState { state: &state });
+    state.head().map_err(|error| Invalid::new("", format!("cannot write the state: {error}")))
+}
+
+/// Init gets the state with the plan: where it is confined nothing else can reach it.
+fn hold_state(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    plan.init(HOOKS, InitOp::HoldState { state: &state(request)? });
     Ok(())
 }

@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, SigmaskHow};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::sys::netlink::be_explicit;
 
@@ -25,6 +28,9 @@ const ALIGN: usize = 4;
 
 /// The kernel fills no datagram beyond this one (netlink_dump, NLMSG_GOODSIZE).
 const BUFFER: usize = 64 * 1024;
+
+/// Seconds that an answer may take.
+const ANSWER_LIMIT: i64 = 10;
 
 /// What the kernel refused, and its own words where it had some (NETLINK_EXT_ACK).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +151,8 @@ impl Socket {
         let flags = SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         be_explicit(fd.as_fd())?;
+        // The kernel answers within the call that asks; an answer that is lost is not waited for.
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(ANSWER_LIMIT))?;
         Ok(Self(fd))
     }
 

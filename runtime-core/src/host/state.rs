@@ -98,9 +98,10 @@ impl StateDir {
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(no_such_container()),
             opened => opened.map_err(|error| host("open", &path, &error))?,
         };
-        let status = dir.metadata().map_err(|error| host("look at", &path, &error))?;
-        let id = path.file_name().unwrap_or_default().to_string_lossy();
-        let mark = Mark::of(status.dev(), status.ino(), &id);
+        let look = || dir.metadata().map_err(|error| host("look at", &path, &error));
+        let mark = |status: &std::fs::Metadata| {
+            Mark::of(status.dev(), status.ino(), &path.file_name().unwrap_or_default().to_string_lossy())
+        };
         let begin = Instant::now();
         let mut impatient = begin + LOCK_PATIENCE;
         while let Err(error) = dir.try_lock() {
@@ -109,7 +110,7 @@ impl StateDir {
                 std::fs::TryLockError::WouldBlock if begin.elapsed() < LOCK_LIMIT => {
                     std::thread::sleep(Duration::from_millis(5));
                     if Instant::now() > impatient {
-                        kill(&mark)?;
+                        kill(&mark(&look()?))?;
                         impatient += LOCK_PATIENCE;
                     }
                 }
@@ -119,10 +120,12 @@ impl StateDir {
                 }
             }
         }
+        let status = look()?;
         // Its removal may be what was waited for.
-        if dir.metadata().map_err(|error| host("look at", &path, &error))?.nlink() == 0 {
+        if status.nlink() == 0 {
             return Err(no_such_container());
         }
+        let mark = mark(&status);
         Ok(Self { path, mark, dir })
     }
 

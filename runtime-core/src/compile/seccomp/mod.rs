@@ -19,9 +19,9 @@ use self::graph::Graph;
 use self::profile::{ORIGIN, Profile};
 use super::capabilities::Sets;
 use super::plan::Draft;
-use super::text::{below, path_text, sorted};
-use super::{Invalid, Request};
-use crate::state::{HookState, Status};
+use super::text::{below, path_text};
+use super::{Invalid, Request, hooks};
+use crate::state::Status;
 use crate::wire::{HostOp, InitOp, Slot, Text};
 
 /// Compiles a profile to the program that a kernel of this machine is given (seccomp(2)): `struct sock_filter`s of 8 bytes,
@@ -123,31 +123,25 @@ impl Agent {
         if !path.is_absolute() {
             return Err(Invalid::new(origin, format!("the path {} is not absolute", path.display())));
         }
-        let failed = |error| Invalid::new("", format!("cannot write the container process state: {error}"));
-        let state = process_state(request, seccomp, status).map_err(failed)?;
+        let state = process_state(request, seccomp, status)?;
         Ok(Self { path: path_text(&origin, path)?, state })
     }
 }
 
 /// The container process state (runtime-spec config-linux.md#containerprocessstate) up to the first of its two pids. Behind
 /// it come that, `},"pid":`, the pid again and `}`.
-fn process_state(request: &Request<'_>, seccomp: &LinuxSeccomp, status: Status) -> serde_json::Result<Vec<u8>> {
-    let annotations = sorted(request.spec.annotations().as_ref());
-    let state = HookState {
-        oci_version: request.spec.version(),
-        id: request.launch.id.as_str(),
-        bundle: request.launch.bundle,
-        annotations: annotations.into_iter().map(|(key, value)| (key, value.as_str())).collect(),
-    };
+fn process_state(request: &Request<'_>, seccomp: &LinuxSeccomp, status: Status) -> Result<Vec<u8>, Invalid> {
+    let failed = |error| Invalid::new("", format!("cannot write the container process state: {error}"));
     let mut json = serde_json::to_vec(&serde_json::json!({
         "ociVersion": request.spec.version(),
         "fds": ["seccompFd"],
         "metadata": seccomp.listener_metadata().as_deref().unwrap_or_default(),
-    }))?;
+    }))
+    .map_err(failed)?;
     // The brace.
     json.pop();
     json.extend_from_slice(b",\"state\":");
-    json.extend_from_slice(&state.head()?);
+    json.extend_from_slice(&hooks::state(request)?);
     json.extend_from_slice(format!(",\"status\":\"{}\",\"pid\":", status.name()).as_bytes());
     Ok(json)
 }
