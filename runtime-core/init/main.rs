@@ -40,7 +40,7 @@ pub(crate) struct Init {
     pub(crate) slots: &'static Slots,
     /// The program that [`InitOp::FindProgram`] found.
     pub(crate) program: Option<&'static CStr>,
-    /// The master of the container's terminal, until it went to the host.
+    /// What goes to the host with the next turn: the master of the container's terminal, or a copy of a tree.
     pub(crate) master: Option<Fd>,
     /// What [`InitOp::HoldState`] gave, for every later hook.
     pub(crate) state: &'static [u8],
@@ -224,6 +224,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::CopyMapped { source, recursive, ids, deep, slot } => {
             mounts::copy_mapped(init, source.0, recursive, ids, deep, slot)
         }
+        InitOp::CopyInside { place, recursive, slot } => mounts::copy_inside(init, &place, recursive, slot),
         InitOp::CoverDirectory { place, slot } => mounts::cover_directory(init, &place, slot),
         InitOp::CopyUp { from, to, mode, owner, .. } => copy_up::copy_up(init, from, to, mode, owner),
         InitOp::Remount { .. } => mounts::remount(init, op),

@@ -16,6 +16,8 @@ const RDONLY: u64 = 1;
 const NOSUID: u64 = 2;
 const NODEV: u64 = 4;
 const NOEXEC: u64 = 8;
+/// What a mount of another user namespace keeps (mount_namespaces(7)): MOUNT_ATTR_NODIRATIME is the last of it.
+const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC | 0x80;
 /// What statfs(2) calls a procfs.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 /// A sysfs.
@@ -140,7 +142,24 @@ fn copy(init: &Init, tree: &Tree<'_>, recursive: bool) -> Result<Fd, Errno> {
         // What was put on the stage has been cut to measure already, and what it covers is locked to it.
         Tree::Staged(number, _) => sys::open_tree(Fd::CWD, stage_name(*number, &mut [0; 6])?, flags | AT_RECURSIVE),
         Tree::Held(slot, _) => init.slots.take(*slot),
+        Tree::Inside(path) => copy_at(init, &Place { base: Slot::ROOT, skip: 0, path: *path }, recursive),
     }
+}
+
+/// A detached copy of what is at a place of the container.
+fn copy_at(init: &Init, place: &Place<'_>, recursive: bool) -> Result<Fd, Errno> {
+    let source = Spot::of(init.slots, place)?.find(Links::Follow, 0)?;
+    let copy = sys::open_tree(source, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | recursion(recursive));
+    sys::close(source);
+    copy
+}
+
+/// A copy that the host is to map the ids of: it stays init's, whose descriptor keeps it from being dissolved.
+pub(crate) fn copy_inside(init: &mut Init, place: &Place<'_>, recursive: bool, slot: Slot) -> Result<(), Errno> {
+    let copy = copy_at(init, place, recursive)?;
+    init.master = Some(sys::open_tree(copy, c"", AT_EMPTY_PATH)?);
+    init.slots.set(slot, copy);
+    Ok(())
 }
 
 pub(crate) fn attach_rootfs(
@@ -205,11 +224,16 @@ fn parameters(init: &Init, fs: Fd, source: Option<Text<'_>>, params: &List<'_, P
 }
 
 pub(crate) fn mount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
-    let InitOp::Mount { fstype, source, params, attributes, propagation, target, rule, keep, pid } = op else {
+    let InitOp::Mount { fstype, source, params, attributes, propagation, target, rule, keep, pid, covered_mode } = op
+    else {
         return Err(Errno::INVAL);
     };
+    let mode = if *covered_mode { mode_at(init, target)? } else { None };
     let make = || {
-        let fs = new_filesystem(init, fstype.0, |fs| parameters(init, fs, *source, params))?;
+        let fs = new_filesystem(init, fstype.0, |fs| {
+            parameters(init, fs, *source, params)?;
+            mode.map_or(Ok(()), |mode| set_mode(fs, mode))
+        })?;
         mount_of(init, fs, attributes.set)
     };
     let mounted = match pid {
@@ -223,6 +247,26 @@ pub(crate) fn mount(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
         None => sys::close(mounted),
     }
     Ok(())
+}
+
+/// The permissions of the directory at a place; none where none is there yet.
+fn mode_at(init: &Init, place: &Place<'_>) -> Result<Option<u32>, Errno> {
+    let directory = match Spot::of(init.slots, place)?.find(Links::Follow, O_DIRECTORY) {
+        Err(Errno::NOENT) => return Ok(None),
+        directory => directory?,
+    };
+    let status = sys::statx(directory, c"", false);
+    sys::close(directory);
+    Ok(Some(status?.mode & 0o7777))
+}
+
+/// Gives the root directory of a new tmpfs its permissions.
+fn set_mode(fs: Fd, mode: u32) -> Result<(), Errno> {
+    let digits = [9, 6, 3, 0].map(|shift| b'0' + (mode >> shift & 7) as u8);
+    let [a, b, c, d] = digits;
+    let text = [a, b, c, d, 0];
+    let text = CStr::from_bytes_with_nul(&text).map_err(|_| Errno::INVAL)?;
+    sys::fsconfig(fs, FSCONFIG_SET_STRING, Some(c"mode"), Some(text), 0)
 }
 
 /// A procfs of another pid namespace than init's.
@@ -249,11 +293,19 @@ fn mount_for(init: &Init, pid: Fd, op: &InitOp<'_>, make: impl FnOnce() -> Resul
 }
 
 pub(crate) fn bind(init: &Init, op: &InitOp<'_>) -> Result<(), Errno> {
-    let InitOp::Bind { tree, recursive, attributes, recursive_attributes, propagation, target, rule } = op else {
+    let InitOp::Bind { tree, recursive, attributes, implied, recursive_attributes, propagation, target, rule } = op
+    else {
         return Err(Errno::INVAL);
     };
     let source = copy(init, tree, *recursive).inspect_err(|_| note(init, tree.path()))?;
-    set(source, attributes, recursive_attributes, propagation)?;
+    match set(source, attributes, recursive_attributes, propagation) {
+        // Locked: what was asked for in so many words is asked for again, and the rest stays as it is.
+        Err(Errno::PERM) if *implied != 0 => {
+            let attributes = Attributes { set: attributes.set, clear: attributes.clear & !(implied & LOCKABLE) };
+            set(source, &attributes, recursive_attributes, propagation)
+        }
+        done => done,
+    }?;
     attach(init.slots, source, target, *rule)?;
     sys::close(source);
     Ok(())

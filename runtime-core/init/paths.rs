@@ -48,7 +48,7 @@ impl<'a> Spot<'a> {
     /// The directory, made with its parents (0755) where it is missing.
     pub(crate) fn directory(&self, links: Links) -> Result<Fd, Errno> {
         match self.find(links, O_DIRECTORY) {
-            Err(Errno::NOENT) => make_directories(self.base, self.rest, links),
+            Err(Errno::NOENT) => make(self.base, self.rest, links, Kind::Directory),
             found => found,
         }
     }
@@ -79,12 +79,9 @@ impl<'a> Spot<'a> {
     /// The file, made empty (0644) where it is missing, with its parents.
     pub(crate) fn file(&self, links: Links) -> Result<Fd, Errno> {
         match self.find(links, 0) {
-            Err(Errno::NOENT) => {}
-            found => return found,
+            Err(Errno::NOENT) => make(self.base, self.rest, links, Kind::File),
+            found => found,
         }
-        let parent = self.parent()?;
-        parent.make_file()?;
-        parent.find()
     }
 }
 
@@ -115,14 +112,9 @@ impl Parent {
 
     /// Makes an empty file; one that is there already stays as it is.
     pub(crate) fn make_file(&self) -> Result<(), Errno> {
-        let flags = O_CREAT | O_EXCL | O_NOFOLLOW | sys::O_WRONLY;
-        match sys::openat2(self.directory.fd, self.name()?, flags, 0o644, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) {
-            Ok(file) => {
-                sys::close(file);
-                Ok(())
-            }
+        match make_file(self.directory.fd, self.name()?) {
             Err(Errno::EXIST) => Ok(()),
-            Err(errno) => Err(errno),
+            made => made,
         }
     }
 
@@ -151,6 +143,24 @@ impl<const N: usize> Name<N> {
         Ok(Self { bytes, length: from.len() })
     }
 
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// The path in which a link's text takes the place of what is from `start` to `end`; an absolute one is the root's.
+    fn spliced(&self, start: usize, end: usize, link: &[u8]) -> Result<Self, Errno> {
+        let above = if link.starts_with(b"/") { &[] } else { self.bytes().get(..start).unwrap_or_default() };
+        let rest = self.bytes().get(end..).unwrap_or_default();
+        let mut path = Self { bytes: [0; N], length: 0 };
+        for byte in above.iter().chain(link).chain(rest) {
+            // The last byte stays NUL.
+            let place = path.bytes.get_mut(path.length).filter(|_| path.length + 1 < N).ok_or(Errno::NAMETOOLONG)?;
+            *place = *byte;
+            path.length += 1;
+        }
+        Ok(path)
+    }
+
     fn text(&self) -> Result<&CStr, Errno> {
         let bytes = self.bytes.get(..=self.length).ok_or(Errno::NAMETOOLONG)?;
         CStr::from_bytes_with_nul(bytes).map_err(|_| Errno::INVAL)
@@ -174,32 +184,78 @@ fn find(base: Fd, path: &CStr, links: Links, flags: u32) -> Result<Fd, Errno> {
     answer
 }
 
-/// Makes a directory and its missing parents: the part that exists is resolved by the kernel, every new component is
-/// made in a directory that is held open.
-fn make_directories(base: Fd, path: &CStr, links: Links) -> Result<Fd, Errno> {
-    let bytes = path.to_bytes();
+/// Makes an empty file where nothing is, not even a link.
+fn make_file(at: Fd, name: &CStr) -> Result<(), Errno> {
+    let flags = O_CREAT | O_EXCL | O_NOFOLLOW | sys::O_WRONLY;
+    sys::openat2(at, name, flags, 0o644, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS).map(sys::close)
+}
+
+/// What is made at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File,
+}
+
+/// How many links that lead nowhere are followed, as the kernel does others (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
+
+/// Makes what is missing of a path. The text of a link that leads nowhere takes its place in the path, which is then
+/// resolved again, from the container's root: so what is made is where the link will lead.
+fn make(base: Fd, path: &CStr, links: Links, kind: Kind) -> Result<Fd, Errno> {
+    let mut path = Name::<PATH_MAX>::new(path.to_bytes())?;
+    for _ in 0..LINKS_MAX {
+        match make_or_follow(base, &path, links, kind)? {
+            Made::Last(fd) => return Ok(fd),
+            Made::Not(other) => path = other,
+        }
+    }
+    Err(Errno::LOOP)
+}
+
+/// What came of making a path.
+enum Made {
+    /// All of it is there: its last component.
+    Last(Fd),
+    /// A link leads nowhere; this path says where.
+    Not(Name<PATH_MAX>),
+}
+
+/// The part that exists is resolved by the kernel, every new component is made in a directory that is held open.
+fn make_or_follow(base: Fd, path: &Name<PATH_MAX>, links: Links, kind: Kind) -> Result<Made, Errno> {
     let mut at = Directory { fd: base, owned: false };
     let mut made = false;
     let mut end = 0;
-    for component in bytes.split(|byte| *byte == b'/') {
+    for component in path.bytes().split(|byte| *byte == b'/') {
+        let start = end;
         end += component.len();
-        let name = Name::<256>::new(component)?;
         if !matches!(component, b"" | b".") {
+            let is_last = path.bytes().get(end..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'/'));
+            let is_file = is_last && kind == Kind::File;
+            let flags = if is_file { 0 } else { O_DIRECTORY };
             let next = if made {
                 Err(Errno::NOENT)
             } else {
-                let prefix = Name::<PATH_MAX>::new(bytes.get(..end).unwrap_or_default())?;
-                find(base, prefix.text()?, links, O_DIRECTORY)
+                let prefix = Name::<PATH_MAX>::new(path.bytes().get(..end).unwrap_or_default())?;
+                find(base, prefix.text()?, links, flags)
             };
             let next = match next {
                 Err(Errno::NOENT) if component == b".." => return Err(Errno::INVAL),
                 Err(Errno::NOENT) => {
                     made = true;
-                    match sys::mkdirat(at.fd, name.text()?, 0o755) {
-                        Ok(()) | Err(Errno::EXIST) => {}
-                        Err(errno) => return Err(errno),
+                    let name = Name::<256>::new(component)?;
+                    let name = name.text()?;
+                    let done = if is_file { make_file(at.fd, name) } else { sys::mkdirat(at.fd, name, 0o755) };
+                    match done {
+                        Err(Errno::EXIST) if links == Links::Follow => {
+                            if let Some(path) = followed(path, start, end, at.fd, name)? {
+                                return Ok(Made::Not(path));
+                            }
+                        }
+                        Err(Errno::EXIST) => {}
+                        done => done?,
                     }
-                    find(at.fd, name.text()?, Links::Refuse, O_DIRECTORY)?
+                    find(at.fd, name, Links::Refuse, flags)?
                 }
                 next => next?,
             };
@@ -209,7 +265,22 @@ fn make_directories(base: Fd, path: &CStr, links: Links) -> Result<Fd, Errno> {
     }
     // The caller's from here on.
     at.owned = false;
-    Ok(at.fd)
+    Ok(Made::Last(at.fd))
+}
+
+/// The path with the text of a link for its component from `start` to `end`; `None` where that is no link.
+fn followed(
+    path: &Name<PATH_MAX>,
+    start: usize,
+    end: usize,
+    at: Fd,
+    name: &CStr,
+) -> Result<Option<Name<PATH_MAX>>, Errno> {
+    let mut link = [0; PATH_MAX];
+    match sys::readlinkat(at, name, &mut link) {
+        Err(Errno::INVAL) => Ok(None),
+        length => path.spliced(start, end, link.get(..length?).unwrap_or_default()).map(Some),
+    }
 }
 
 /// Whether a descriptor is a directory.

@@ -99,6 +99,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::SpawnInit { spaces: Spaces(number), into_cgroup: v.flag },
         HostOp::WriteIdMaps { uids: List::new(&s.maps), gids: List::new(&s.maps[1..]), deny_setgroups: v.flag },
         HostOp::MakeUserNamespace { uids: List::new(&s.maps), gids: List::new(&s.maps[1..]), slot },
+        HostOp::MapCopy { ids: slot, deep: v.flag },
         HostOp::HaveUidsMapped { maps: List::new(&s.maps) },
         HostOp::HaveGidsMapped { maps: List::new(&s.maps[1..]) },
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
@@ -152,7 +153,8 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let (text, other, slot, flag) = (s.texts[0], s.texts[1], Slot(v.slot), v.flag);
     let place = Place { base: slot, skip: v.slot, path: text };
     let attributes = Attributes { set: v.wide, clear: !v.wide };
-    let tree = [Tree::Path(text), Tree::Staged(v.slot, other), Tree::Held(slot, other)][v.ns % 3];
+    let trees = [Tree::Path(text), Tree::Staged(v.slot, other), Tree::Held(slot, other), Tree::Inside(text)];
+    let tree = trees[v.ns % 4];
     let rule = [Target::Directory, Target::RealDirectory, Target::LikeSource, Target::OfProc][v.ns % 4];
     let kinds = List::new(&s.kinds);
     vec![
@@ -185,16 +187,19 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
             rule,
             keep: flag.then_some(slot),
             pid: (!flag).then_some(slot),
+            covered_mode: flag,
         },
         InitOp::Bind {
             tree,
             recursive: flag,
             attributes,
+            implied: v.wide / 3,
             recursive_attributes: Attributes::NONE,
             propagation: List::new(&[]),
             target: place,
             rule,
         },
+        InitOp::CopyInside { place, recursive: flag, slot },
         InitOp::CoverDirectory { place, slot },
         InitOp::CopyUp { from: slot, to: Slot(1), path: text, mode: flag, owner: !flag },
     ]

@@ -7,17 +7,19 @@
 pub mod codec;
 pub mod ops;
 pub mod page;
+pub mod tree;
 pub mod types;
 pub mod unit;
 
 pub use codec::{List, Reader, Sink, Text, Wire};
 pub use ops::{HostOp, InitOp};
+pub use tree::*;
 pub use types::*;
 #[allow(unused_imports, reason = "init asks systemd for nothing")]
 pub use unit::*;
 
 /// The first word of every plan; its last byte is the version of the encoding.
-pub const MAGIC: u32 = u32::from_le_bytes(*b"pln\x01");
+pub const MAGIC: u32 = u32::from_le_bytes(*b"pln\x02");
 
 /// The bit of a step's tag that says the host is its actor.
 const HOST: u16 = 0x8000;

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::codec::{List, Reader, Sink, Text, Wire};
+use super::tree::Tree;
 use super::types::*;
 use super::unit::{Property, Systemd};
 
@@ -90,6 +91,9 @@ ops! {
     16 OwePoststop {} => "owe the poststop hooks from here on";
     /// In the runtime's namespaces; the step ends with the hook, or with its time.
     17 RunHook { hook: Hook<'a> } => "run the {hook}";
+    /// mount_setattr(2) with MOUNT_ATTR_IDMAP of the copy that came with init's turn: init has no privileges over its
+    /// filesystem any more. `deep`: what is mounted below as well.
+    91 MapCopy { ids: Slot, deep: bool } => "have the ids of that copy{} mapped by {ids}", Deep(*deep);
     /// newuidmap(1): ids that the caller was given (subuid(5)).
     24 HaveUidsMapped { maps: List<'a, IdMap> } => "let newuidmap write {} uid maps", maps.len();
     /// newgidmap(1): ids that the caller was given (subgid(5)).
@@ -181,16 +185,23 @@ ops! {
     /// The tree becomes the directory from which every later path is resolved.
     15 AttachRootfs { tree: Tree<'a>, at: Option<Text<'a>>, propagation: List<'a, Propagation> }
         => "take {tree} as the root filesystem";
-    /// fsopen(2), fsconfig(2), fsmount(2), and one move_mount(2).
+    /// fsopen(2), fsconfig(2), fsmount(2), and one move_mount(2). `covered_mode`: with the permissions of the directory that
+    /// is there already, if one is.
     16 Mount {
         fstype: Text<'a>, source: Option<Text<'a>>, params: List<'a, Param<'a>>, attributes: Attributes,
-        propagation: List<'a, Propagation>, target: Place<'a>, rule: Target, keep: Option<Slot>, pid: Option<Slot>
+        propagation: List<'a, Propagation>, target: Place<'a>, rule: Target, keep: Option<Slot>, pid: Option<Slot>,
+        covered_mode: bool
     } => "mount {} at {target}{}", Bare(*fstype), Options(attributes, &Attributes::NONE, propagation);
-    /// open_tree(2), mount_setattr(2), and one move_mount(2).
+    /// open_tree(2), mount_setattr(2), and one move_mount(2). `implied`: what of `attributes` nobody named. Where it is locked
+    /// (mount_namespaces(7)) it stays as it is.
     17 Bind {
-        tree: Tree<'a>, recursive: bool, attributes: Attributes, recursive_attributes: Attributes,
+        tree: Tree<'a>, recursive: bool, attributes: Attributes, implied: u64, recursive_attributes: Attributes,
         propagation: List<'a, Propagation>, target: Place<'a>, rule: Target
-    } => "bind {tree} to {target}{}", Options(attributes, recursive_attributes, propagation);
+    } => "bind {tree} to {target}{}{}", Options(&named(*attributes, *implied), recursive_attributes, propagation),
+        Alone(*implied);
+    /// A detached copy of what is mounted in the container by now. It goes to the host with init's next turn, and stays in
+    /// the slot.
+    90 CopyInside { place: Place<'a>, recursive: bool, slot: Slot } => "copy what is at {place} as {slot}";
     /// Of what is mounted there: fspick(2) and fsconfig(2) where there are parameters, and mount_setattr(2). What is not
     /// named stays as it is.
     80 Remount {
@@ -424,6 +435,20 @@ struct Deep(bool);
 impl fmt::Display for Deep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0 { " and those of what is mounted below it" } else { "" })
+    }
+}
+
+/// Attributes without what nobody named.
+const fn named(attributes: Attributes, implied: u64) -> Attributes {
+    Attributes { set: attributes.set, clear: attributes.clear & !implied }
+}
+
+/// Whether the flags that were named are all that a mount is to have.
+struct Alone(u64);
+
+impl fmt::Display for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 == 0 { "" } else { ", and no other flag" })
     }
 }
 

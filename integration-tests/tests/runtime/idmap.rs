@@ -28,6 +28,7 @@ integration_tests::tests! {
     ridmap_maps_what_is_mounted_below [Need::Spec(1, 2), MAPS_TMPFS],
     idmap_maps_the_top_alone [Need::Spec(1, 2), MAPS_TMPFS],
     stays_locked_in_a_user_namespace [Need::Spec(1, 2), MAPS_TMPFS],
+    of_what_an_earlier_mount_made [Need::Spec(1, 2), MAPS_TMPFS],
     of_a_filesystem_on_a_disk [Need::Spec(1, 2), EXT4],
     refuses_a_filesystem_that_cannot [Need::Planc],
     refuses_a_rootless_caller [Need::Planc],
@@ -186,4 +187,22 @@ fn leaves_no_process(scene: &Scene) {
         assert!(!target.to_string_lossy().starts_with("user:["), "{}", target.display());
     }
     container.delete_force();
+}
+
+/// Only the host may map the ids once init is in its user namespace.
+fn of_what_an_earlier_mount_made(scene: &Scene) {
+    for first in [None, Some(100_000)] {
+        let (outer, _inner) = source(scene);
+        let mut bundle = scene.bundle();
+        if let Some(first) = first {
+            bundle.user_namespace(first);
+        }
+        fs::create_dir(bundle.rootfs("/early")).unwrap();
+        let early = bundle.rootfs("/early");
+        bundle.mount("/early", "bind", outer.path(), &["rbind"]).mount("/m", "bind", &early, &["rbind", "idmap"]);
+        let ids = map(0, first.unwrap_or(0), 1);
+        bundle.set("/mounts/8/uidMappings", ids.clone()).set("/mounts/8/gidMappings", ids);
+        let seen = scene.sh(&mut bundle, &format!("{OWNERS}; ls /m/sub | wc -l"));
+        assert_eq!(seen, "0:0\n65534:65534\n2\n", "{first:?}");
+    }
 }

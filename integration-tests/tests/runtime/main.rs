@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
 mod attached;
+mod bind_flags;
 mod capabilities;
 mod cgroups;
 mod descriptors;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         oom::TESTS,
         terminal::TESTS,
         attached::TESTS,
+        bind_flags::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,
         rdt::TESTS,

@@ -7,12 +7,17 @@ use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::hostmount::HostMount;
 use integration_tests::mountinfo::{self, Mount};
+use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use nix::mount::MsFlags;
 
 integration_tests::tests! {
     the_default_ones,
     are_made_in_order,
+    later_sources_see_earlier_mounts,
+    // runc 1.1 opens every source before it mounts anything.
+    later_sources_see_earlier_mounts_in_a_user_namespace [Need::Planc],
+    a_destination_may_begin_with_the_rootfs,
     options_of_a_tmpfs,
     options_of_a_bind,
     the_last_of_opposite_options_wins,
@@ -24,9 +29,12 @@ integration_tests::tests! {
     rbind_takes_submounts_along,
     type_none_is_fine_for_a_bind,
     tmpfs_size_and_mode,
+    a_tmpfs_has_the_mode_of_what_it_covers,
     a_read_only_tmpfs_can_have_mounts_in_it,
     missing_destinations_are_made,
     a_symlinked_destination_stays_inside,
+    a_link_to_nowhere_is_made_to_lead_somewhere,
+    refuses_links_without_an_end,
     refuses_a_missing_source,
     refuses_an_unknown_type,
     refuses_an_unknown_option,
@@ -79,6 +87,45 @@ fn are_made_in_order(scene: &Scene) {
     bundle.mount("/a", "tmpfs", "tmpfs", &[]).mount("/a/b", "bind", &inner, &["bind"]);
     bundle.mount("/c/d", "bind", &inner, &["bind"]).mount("/c", "tmpfs", "tmpfs", &[]);
     assert_eq!(scene.sh(&mut bundle, "ls /a/b; ls -A /c"), "here\n");
+}
+
+/// A mount, one below it, and a copy of both by the path that they have on the host.
+fn chained(scene: &Scene, bundle: &mut Bundle) {
+    for name in ["outer", "outer/sub", "inner"] {
+        fs::create_dir(scene.path(name)).unwrap();
+    }
+    fs::write(scene.path("inner/here"), "").unwrap();
+    fs::create_dir(bundle.rootfs("/mnt")).unwrap();
+    let mounted = bundle.rootfs("/mnt");
+    bundle.mount("/mnt", "bind", scene.path("outer"), &["bind"]);
+    bundle.mount("/mnt/sub", "bind", scene.path("inner"), &["bind", "ro"]);
+    bundle.mount("/tree", "bind", &mounted, &["rbind"]).mount("/alone", "bind", mounted.join("sub"), &["bind"]);
+}
+
+fn later_sources_see_earlier_mounts(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    chained(scene, &mut bundle);
+    assert_eq!(scene.sh(&mut bundle, "ls /tree/sub /alone"), "/alone:\nhere\n\n/tree/sub:\nhere\n");
+}
+
+/// And they are locked as what they were taken from.
+fn later_sources_see_earlier_mounts_in_a_user_namespace(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    chained(scene, &mut bundle);
+    bundle.user_namespace(100_000).capabilities(&["CAP_SYS_ADMIN"]);
+    let script = "ls /tree/sub /alone; for at in /tree/sub /alone; do \
+                  mount -o remount,bind,rw $at 2>/dev/null && echo $at is unlocked; done; true";
+    assert_eq!(scene.sh(&mut bundle, script), "/alone:\nhere\n\n/tree/sub:\nhere\n");
+}
+
+/// What some callers give is the host's path of the destination.
+fn a_destination_may_begin_with_the_rootfs(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let at = bundle.rootfs("/data/deep");
+    fs::create_dir_all(&at).unwrap();
+    bundle.mount(at.to_str().unwrap(), "tmpfs", "marker", &[]);
+    let mounts = mounts(scene, &mut bundle);
+    assert_eq!(mountinfo::at(&mounts, "/data/deep").unwrap().source, "marker");
 }
 
 /// Mounts `fstype` once for each list of options; with what mountinfo then says of each.
@@ -216,6 +263,26 @@ fn tmpfs_size_and_mode(scene: &Scene) {
     assert_eq!(scene.sh(&mut bundle, script), "1711 3 4\nscratch 2048\n");
 }
 
+fn a_tmpfs_has_the_mode_of_what_it_covers(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    for (name, mode) in [("/plain", 0o710), ("/all", 0o7777), ("/said", 0o710)] {
+        fs::create_dir(bundle.rootfs(name)).unwrap();
+        fs::set_permissions(bundle.rootfs(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    bundle.mount("/plain", "tmpfs", "tmpfs", &["nosuid"]).mount("/all", "tmpfs", "tmpfs", &["ro"]);
+    bundle.mount("/new", "tmpfs", "tmpfs", &[]);
+    if scene.runtime.kind == Kind::Planc {
+        // runc 1.1 gives it the directory's in any case.
+        bundle.mount("/said", "tmpfs", "tmpfs", &["mode=1500"]);
+    }
+    let seen =
+        scene.sh(&mut bundle, "stat -c %a /plain /all /new; grep -c 'said.*mode=1500' /proc/self/mountinfo; true");
+    let said = if scene.runtime.kind == Kind::Planc { "1" } else { "0" };
+    assert_eq!(seen, format!("710\n7777\n1777\n{said}\n"));
+    let meta = fs::metadata(bundle.rootfs("/said")).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o7777, 0o710, "the image's own directory stays as it is");
+}
+
 fn a_read_only_tmpfs_can_have_mounts_in_it(scene: &Scene) {
     let source = scene.path("source");
     fs::write(&source, "content").unwrap();
@@ -256,6 +323,35 @@ fn a_symlinked_destination_stays_inside(scene: &Scene) {
         }
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{target}: something was made outside");
     }
+}
+
+/// The link's text is taken from the container's root, and what is missing there is made.
+fn a_link_to_nowhere_is_made_to_lead_somewhere(scene: &Scene) {
+    let source = scene.path("source");
+    fs::write(&source, "content").unwrap();
+    let outside = scene.path("outside");
+    let up = format!("../../../../../../../../../..{}/new", outside.display());
+    let mut bundle = scene.bundle();
+    fs::create_dir(bundle.rootfs("/dir")).unwrap();
+    for (link, to) in [("/jump", "/tmp/new/deep"), ("/file", "/jump/end"), ("/dir/near", "made"), ("/up", up.as_str())]
+    {
+        symlink(to, bundle.rootfs(link)).unwrap();
+    }
+    bundle.mount("/file", "bind", &source, &["bind"]).mount("/dir/near", "tmpfs", "tmpfs", &[]);
+    // A runtime may refuse what leads up; it may not make it outside.
+    let seen = scene.sh(&mut bundle, "cat /tmp/new/deep/end; stat -f -c ' %T' /dir/made");
+    assert_eq!(seen, "content tmpfs\n");
+    bundle.mount("/up", "bind", &source, &["bind"]);
+    scene.container(bundle.sh("true")).run();
+    assert!(!outside.exists(), "made outside of the root filesystem");
+}
+
+fn refuses_links_without_an_end(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    symlink("/b", bundle.rootfs("/a")).unwrap();
+    symlink("/a", bundle.rootfs("/b")).unwrap();
+    bundle.mount("/a/sub", "tmpfs", "tmpfs", &[]);
+    scene.refused(&bundle, "/mounts/7");
 }
 
 fn refuses_a_missing_source(scene: &Scene) {

@@ -9,6 +9,9 @@ use std::ffi::CString;
 pub(super) const RDONLY: u64 = 0x1;
 /// `MOUNT_ATTR_RDONLY`, `NOSUID`, `NODEV` and `NOEXEC` (mount_setattr(2))
 pub(super) const ALL_TAKEN: u64 = RDONLY | 0x2 | 0x4 | 0x8;
+/// What a mount has or has not whatever its filesystem is: `ALL_TAKEN`, and `MOUNT_ATTR_NOSYMFOLLOW`.
+const FLAGS: u64 = ALL_TAKEN | 0x20_0000;
+const NODIRATIME: u64 = 0x80;
 const NOATIME: u64 = 0x10;
 const STRICTATIME: u64 = 0x20;
 
@@ -27,6 +30,10 @@ struct Asked {
     set: u64,
     clear: u64,
     atime: Option<u64>,
+    /// What of `atime` an option asked for by its own name, and none took back.
+    atime_by_name: Option<u64>,
+    /// Whether there was any option at all.
+    any: bool,
 }
 
 impl Asked {
@@ -48,6 +55,31 @@ impl Asked {
             "norelatime" if self.atime == Some(0) => None,
             _ => self.atime,
         };
+        let (mode, on) = match option {
+            "noatime" | "atime" => (NOATIME, option == "noatime"),
+            "strictatime" | "nostrictatime" => (STRICTATIME, option == "strictatime"),
+            _ => (0, option == "relatime"),
+        };
+        if on {
+            self.atime_by_name = Some(mode);
+        } else if self.atime_by_name == Some(mode) {
+            self.atime_by_name = None;
+        }
+    }
+
+    /// What a copy is to have: once one flag is named, it has those that are named and no other, as a remount by mount(2)
+    /// leaves it; access times stay as they are unless a mode of them is named. Also, what of it nobody named; but what
+    /// `recursive` sets is named there.
+    fn replacing(self, recursive: Self) -> (Attributes, u64) {
+        if !self.any {
+            return (Attributes::NONE, 0);
+        }
+        let (mut set, mut clear) = (self.set & FLAGS, FLAGS & !self.set & !(recursive.set & !self.clear));
+        if self.atime_by_name.is_some() || self.set & NODIRATIME != 0 {
+            set |= self.set & NODIRATIME | self.atime_by_name.unwrap_or(0);
+            clear |= Attributes::ATIME | NODIRATIME & !self.set;
+        }
+        (Attributes { set, clear }, clear & !Attributes::ATIME & !self.clear)
     }
 
     /// What mount_setattr(2) is given: only what was named is changed.
@@ -210,11 +242,13 @@ impl Options {
             _ => (&mut self.asked, option),
         };
         if ATIMES.contains(&name) {
+            asked.any = true;
             asked.atime(name);
             return true;
         }
         for (bit, on, off) in Attributes::NAMES {
             if name == on || name == off {
+                asked.any = true;
                 asked.flag(bit, name == on);
                 return true;
             }
@@ -251,7 +285,12 @@ impl Options {
         Ok(())
     }
 
-    /// What is to change on the top of what is copied.
+    /// What is to change on the top of what is copied, and what of that nobody named.
+    pub(super) fn replacing_attributes(&self) -> (Attributes, u64) {
+        self.asked.replacing(self.recursive)
+    }
+
+    /// What is to change on the top of what is there.
     pub(super) fn attributes(&self) -> Attributes {
         self.asked.attributes()
     }
@@ -265,7 +304,7 @@ impl Options {
     pub(super) fn new_attributes(&self) -> Attributes {
         let set = self.asked.set & !self.recursive.clear | self.recursive.set;
         let atime = self.recursive.atime.or(self.asked.atime);
-        Asked { set, clear: 0, atime }.attributes()
+        Asked { set, atime, ..Asked::default() }.attributes()
     }
 }
 
@@ -343,6 +382,33 @@ mod tests {
         assert_eq!(copied(&["ro", "nosuid"]), (3, 0));
         assert_eq!(copied(&["ro", "rw", "suid"]), (0, 3));
         assert_eq!(copied(&["nodev", "noexec", "nosymfollow", "nodiratime"]), (0x20_008c, 0));
+    }
+
+    #[test]
+    fn a_copy_with_flags_has_no_others() {
+        let replaced = |options| {
+            let (Attributes { set, clear }, implied) = read(options).unwrap().replacing_attributes();
+            (set, clear, implied)
+        };
+        // 0x20_000f: ro, nosuid, nodev, noexec, nosymfollow.
+        for (options, wanted) in [
+            (&["rbind", "rprivate", "defaults", "sync"][..], (0, 0, 0)),
+            (&["ro"], (1, 0x20_000e, 0x20_000e)),
+            (&["rw"], (0, 0x20_000f, 0x20_000e)),
+            (&["dev", "nosuid"], (2, 0x20_000d, 0x20_0009)),
+            (&["noatime"], (0x10, 0x20_00ff, 0x20_008f)),
+            (&["noatime", "atime"], (0, 0x20_000f, 0x20_000f)),
+            (&["atime"], (0, 0x20_000f, 0x20_000f)),
+            (&["diratime"], (0, 0x20_000f, 0x20_000f)),
+            (&["nodiratime"], (0x80, 0x20_007f, 0x20_000f)),
+            (&["nodiratime", "norelatime"], (0x80, 0x20_007f, 0x20_000f)),
+            (&["nodiratime", "strictatime"], (0xa0, 0x20_007f, 0x20_000f)),
+            (&["rro"], (0, 0, 0)),
+            (&["rro", "nosuid"], (2, 0x20_000c, 0x20_000c)),
+            (&["rro", "rw"], (0, 0x20_000f, 0x20_000e)),
+        ] {
+            assert_eq!(replaced(options), wanted, "{options:?}");
+        }
     }
 
     #[test]

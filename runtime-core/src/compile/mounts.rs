@@ -5,19 +5,23 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount;
 
+pub(super) use sources::stage;
+use sources::{Source, inside, source_tree};
+
 use super::mount_ids::{Mapped, MountIds};
 use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, Reaches, short};
 use super::plan::Draft;
 use super::text::{below, cleaned, listed, path_text, text, utf8};
 use super::{Invalid, Request, lsm, rootfs};
-use crate::wire::{Attributes, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
+use crate::wire::{Attributes, HostOp, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
+
+mod sources;
 
 /// What the container's filesystem is put together from.
 #[derive(Debug)]
 pub(super) struct Mounts {
     mounts: Vec<Planned>,
     ids: MountIds,
-    is_staged: bool,
 }
 
 /// One mount, decided.
@@ -26,6 +30,8 @@ struct Planned {
     origin: String,
     what: What,
     attributes: Attributes,
+    /// What of the attributes nobody named.
+    implied: u64,
     propagation: Vec<Propagation>,
     /// Where it is attached, from the container's root.
     path: CString,
@@ -39,6 +45,8 @@ enum What {
         fstype: CString,
         source: Option<CString>,
         params: Vec<Data>,
+        /// Whether it has the permissions of the directory that it covers.
+        covered_mode: bool,
         /// A read-only tmpfs below which later mounts and devices need their mount points: it is made so at the end.
         read_only_at_the_end: bool,
         copy_up: Option<CopyUp>,
@@ -48,7 +56,7 @@ enum What {
         pid: Option<Slot>,
     },
     /// A copy of something of the host.
-    Copied { source: CString, recursive: bool, recursive_attributes: Attributes, ids: Option<Mapped> },
+    Copied { source: CString, from: Source, recursive: bool, recursive_attributes: Attributes, ids: Option<Mapped> },
     /// What is mounted there already, changed.
     Changed { params: Vec<Data>, recursive_attributes: Attributes },
 }
@@ -72,7 +80,6 @@ pub(super) struct Attached {
     read_only: Vec<(String, Slot, CString)>,
 }
 
-const UNBINDABLE: u64 = 1 << 17;
 const SLAVE: u64 = 1 << 19;
 const SHARED: u64 = 1 << 20;
 
@@ -107,11 +114,12 @@ impl Mounts {
     /// Decides every mount.
     pub(super) fn read(request: &Request<'_>, plan: &mut Draft) -> Result<Self, Invalid> {
         lsm::mount_label(request.linux, request.facts)?;
-        let (mut mounts, mut ids) = (Vec::new(), MountIds::default());
+        let (mut mounts, mut ids) = (Vec::<Planned>::new(), MountIds::default());
         for (origin, mount) in listed("/mounts", request.spec.mounts().as_ref()) {
             mounts.push(read(request, &origin, mount, &mut ids, plan)?);
         }
-        Ok(Self { mounts, ids, is_staged: request.spaces.is_staged() })
+        sources::decide(request, &mut mounts)?;
+        Ok(Self { mounts, ids })
     }
 
     /// The host makes what ids are mapped by.
@@ -162,7 +170,7 @@ fn read(
     ids: &mut MountIds,
     plan: &mut Draft,
 ) -> Result<Planned, Invalid> {
-    let path = destination(origin, mount, plan)?;
+    let path = destination(request, origin, mount, plan)?;
     let options = Options::read(origin, mount.options().as_deref().unwrap_or_default())?;
     let ids = ids.read(request, origin, mount, &options, plan)?;
     let asked = Asked { origin, mount, path, options, ids };
@@ -188,7 +196,7 @@ fn read(
 }
 
 /// Where a mount goes, cleaned.
-fn destination(origin: &str, mount: &Mount, plan: &mut Draft) -> Result<String, Invalid> {
+fn destination(request: &Request<'_>, origin: &str, mount: &Mount, plan: &mut Draft) -> Result<String, Invalid> {
     let origin = below(origin, "destination");
     let asked = utf8(&origin, mount.destination())?;
     if asked.is_empty() {
@@ -197,7 +205,11 @@ fn destination(origin: &str, mount: &Mount, plan: &mut Draft) -> Result<String, 
     if !asked.starts_with('/') {
         plan.warn(format!("mount destination {asked} is not absolute, it is taken from / ({origin})"));
     }
-    let path = cleaned(asked);
+    let mut path = cleaned(asked);
+    if let Some(inside) = inside(request, asked) {
+        plan.warn(format!("mount destination {asked} begins with the root filesystem's, {inside} is meant ({origin})"));
+        path = inside;
+    }
     if path == "/" {
         return Err(Invalid::new(origin, "a mount would cover the root filesystem"));
     }
@@ -221,12 +233,14 @@ fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -
     // A relative one is the bundle's (runtime-spec config.md#mounts).
     let what = What::Copied {
         source: path_text(&origin, &request.launch.bundle.join(source))?,
+        from: Source::Host,
         recursive: copy == Copy::Tree,
         recursive_attributes: asked.options.recursive_attributes(),
         ids: asked.ids,
     };
-    let attributes = asked.options.attributes();
+    let (attributes, implied) = asked.options.replacing_attributes();
     let mut planned = planned(asked, what, attributes, Target::LikeSource)?;
+    planned.implied = implied;
     if rootfs::shares(request) && planned.propagation.iter().all(|asked| asked.kind != SHARED) {
         // Only what is asked to be shared stays the host's peer.
         planned.propagation.insert(0, Propagation { kind: SLAVE, recursive: true });
@@ -277,7 +291,7 @@ fn planned(asked: Asked<'_>, what: What, attributes: Attributes, rule: Target) -
     let path = path_text(&below(asked.origin, "destination"), Path::new(&asked.path))?;
     let propagation = asked.options.propagation;
     let rule = if Path::new(&asked.path).starts_with("/proc") { Target::OfProc } else { rule };
-    Ok(Planned { origin: asked.origin.to_owned(), what, attributes, propagation, path, rule })
+    Ok(Planned { origin: asked.origin.to_owned(), what, attributes, implied: 0, propagation, path, rule })
 }
 
 fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut Draft) -> Result<Planned, Invalid> {
@@ -323,6 +337,7 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
     let says = |key: &CStr| params.iter().any(|data: &Data| data.key.as_c_str() == key);
     let copy_up = options.copy_up.map(|_| CopyUp { mode: !says(c"mode"), owner: !says(c"uid") && !says(c"gid") });
     let what = What::Filesystem {
+        covered_mode: fstype == "tmpfs" && copy_up.is_none() && !says(c"mode"),
         copy_up,
         fstype: text(&below(asked.origin, "type"), fstype)?,
         source: source.filter(|source| !source.is_empty()).map(|source| short(&origin, source)).transpose()?,
@@ -391,66 +406,19 @@ fn host_view(
         if attributes.set & RDONLY == 0 {
             plan.warn(format!("the {fstype} is the host's, and therefore read-only ({})", asked.origin));
         }
-        attributes = Attributes { set: attributes.set | ALL_TAKEN, clear: attributes.clear & !ALL_TAKEN };
+        attributes.set |= ALL_TAKEN;
         below_it.set |= ALL_TAKEN;
     }
+    // The host's own flags and access times stay.
+    attributes = Attributes { set: attributes.set & !Attributes::ATIME, clear: 0 };
     let source = path_text(asked.origin, source)?;
-    let what = What::Copied { source, recursive: true, recursive_attributes: below_it, ids: None };
+    let what = What::Copied { source, from: Source::Host, recursive: true, recursive_attributes: below_it, ids: None };
     planned(asked, what, attributes, Target::RealDirectory)
-}
-
-/// The host's trees are copied where their locks will hold: numbered 1, 2, 3 … as they come; 0 is the root filesystem.
-pub(super) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
-    plan.init("", InitOp::MakeStage { at: Text(&request.state_dir) });
-    let op = InitOp::StageTree {
-        number: 0,
-        tree: Tree::Path(Text(&request.rootfs)),
-        recursive: true,
-        attributes: Attributes::NONE,
-        recursive_attributes: Attributes::NONE,
-        propagation: List::new(&[]),
-    };
-    plan.init("/root/path", op);
-    let mut number = 0;
-    for mount in &mounts.mounts {
-        if let What::Copied { source, recursive, recursive_attributes, ids } = &mount.what {
-            number += 1;
-            let tree = source_tree(mount, source, *recursive, *ids, plan)?;
-            // On the stage nobody shares, and what cannot be bound could not be taken from it.
-            let kept = mount.propagation.iter().filter(|asked| asked.kind & (SHARED | UNBINDABLE) == 0);
-            let kept: Vec<_> = kept.copied().collect();
-            let op = InitOp::StageTree {
-                number,
-                tree,
-                recursive: *recursive,
-                attributes: mount.attributes,
-                recursive_attributes: *recursive_attributes,
-                propagation: List::new(&kept),
-            };
-            plan.init(&mount.origin, op);
-        }
-    }
-    Ok(())
-}
-
-/// The host's tree; where its ids are mapped, a copy that they are mapped of first.
-fn source_tree<'a>(
-    mount: &Planned,
-    source: &'a CString,
-    recursive: bool,
-    ids: Option<Mapped>,
-    plan: &mut Draft,
-) -> Result<Tree<'a>, Invalid> {
-    let Some(Mapped { ids, deep }) = ids else { return Ok(Tree::Path(Text(source))) };
-    let slot = plan.slot()?;
-    plan.init(&mount.origin, InitOp::CopyMapped { source: Text(source), recursive, ids, deep, slot });
-    Ok(Tree::Held(slot, Text(source)))
 }
 
 /// Attaches the mounts in order.
 pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Invalid> {
     let mut attached = Attached::default();
-    let mut number = 0;
     let dev = mounts
         .mounts
         .iter()
@@ -458,10 +426,7 @@ pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Inva
     for (index, mount) in mounts.mounts.iter().enumerate() {
         let target = Place { base: Slot::ROOT, skip: 0, path: Text(&mount.path) };
         match &mount.what {
-            What::Copied { .. } => {
-                number += 1;
-                attach_copy(mount, mounts.is_staged.then_some(number), target, plan)?;
-            }
+            What::Copied { .. } => attach_copy(mount, target, plan)?,
             What::Changed { params, recursive_attributes } => {
                 change(mount, params, *recursive_attributes, target, plan);
                 if mount.attributes.clear & RDONLY != 0 {
@@ -508,17 +473,25 @@ fn as_params(data: &[Data]) -> Vec<Param<'_>> {
         .collect()
 }
 
-fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    let What::Copied { source, recursive, recursive_attributes, ids } = &mount.what else { return Ok(()) };
-    // What was staged has its attributes already; they are locked.
-    let (tree, attributes, recursive_attributes) = match staged {
-        Some(number) => (Tree::Staged(number, Text(source)), Attributes::NONE, Attributes::NONE),
-        None => (source_tree(mount, source, *recursive, *ids, plan)?, mount.attributes, *recursive_attributes),
+fn attach_copy(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    let What::Copied { source, from, recursive, recursive_attributes, ids } = &mount.what else { return Ok(()) };
+    let (tree, recursive_attributes) = match (from, *ids) {
+        // What was staged has these already, locked.
+        (Source::Stage(number), _) => (Tree::Staged(*number, Text(source)), Attributes::NONE),
+        (Source::Host, ids) => (source_tree(mount, source, *recursive, ids, plan)?, *recursive_attributes),
+        (Source::Container(path), None) => (Tree::Inside(Text(path)), *recursive_attributes),
+        (Source::Container(path), Some(Mapped { ids, deep })) => {
+            let (place, slot) = (Place { base: Slot::ROOT, skip: 0, path: Text(path) }, plan.slot()?);
+            plan.init(&mount.origin, InitOp::CopyInside { place, recursive: *recursive, slot });
+            plan.host(&mount.origin, HostOp::MapCopy { ids, deep });
+            (Tree::Held(slot, Text(path)), *recursive_attributes)
+        }
     };
     let op = InitOp::Bind {
         tree,
         recursive: *recursive,
-        attributes,
+        attributes: mount.attributes,
+        implied: mount.implied,
         recursive_attributes,
         propagation: List::new(&mount.propagation),
         target,
@@ -529,7 +502,9 @@ fn attach_copy(mount: &Planned, staged: Option<u16>, target: Place<'_>, plan: &m
 }
 
 fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
-    let What::Filesystem { fstype, source, params, read_only_at_the_end, copy_up, context, pid } = &mount.what else {
+    let What::Filesystem { fstype, source, params, covered_mode, read_only_at_the_end, copy_up, context, pid } =
+        &mount.what
+    else {
         return Ok(None);
     };
     let label = context.as_deref().map(Text);
@@ -553,6 +528,7 @@ fn attach_filesystem(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Re
         rule: mount.rule,
         keep,
         pid: *pid,
+        covered_mode: *covered_mode,
     };
     plan.init(&mount.origin, op);
     if let (Some(from), Some(to), Some(CopyUp { mode, owner })) = (covered, keep, *copy_up) {

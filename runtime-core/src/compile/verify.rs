@@ -2,7 +2,7 @@
 //! compiler keeps them by its order; this is the second opinion, which the tests ask about every plan they make.
 
 use super::plan::{LaunchPlan, Step};
-use crate::wire::{Actor, Hook, HookKind, HostOp, InitOp, Ns, Op, Slot, Tree};
+use crate::wire::{Actor, Attributes, Hook, HookKind, HostOp, InitOp, Ns, Op, Slot, Tree};
 
 /// Steps that every plan has once.
 const ONCE: [&str; 11] = [
@@ -101,6 +101,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ("MakeStage", &["StageTree"]),
     // Whose ids are mapped is seen by nobody before, and mapped by who may.
     ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot"]),
+    ("AttachRootfs", &["CopyInside"]),
+    ("MapCopy", &["PivotRoot", "MoveRoot"]),
     ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
     ("WriteIdMaps", &["HaveUidsMapped", "HaveGidsMapped", "Undump", "BecomeRoot"]),
     ("HaveUidsMapped", &["HaveGidsMapped", "Undump", "BecomeRoot"]),
@@ -320,6 +322,7 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
         Op::Init(
             InitOp::OpenDirectory { slot, .. }
             | InitOp::CopyMapped { slot, .. }
+            | InitOp::CopyInside { slot, .. }
             | InitOp::CoverDirectory { slot, .. }
             | InitOp::TakeNull { slot }
             | InitOp::MakeEmpty { slot, .. }
@@ -344,6 +347,7 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::Bind { target, tree, .. } => [target.base].into_iter().chain(held(tree)).collect(),
         InitOp::CopyUp { from, to, .. } => vec![*from, *to],
         InitOp::Remount { place, .. }
+        | InitOp::CopyInside { place, .. }
         | InitOp::CoverDirectory { place, .. }
         | InitOp::OpenDirectory { place, .. }
         | InitOp::MakeDevice { place, .. }
@@ -365,6 +369,8 @@ fn held(tree: &Tree<'_>) -> Option<Slot> {
     match tree {
         Tree::Held(slot, _) => Some(*slot),
         Tree::Path(_) | Tree::Staged(..) => None,
+        // The container's root directory.
+        Tree::Inside(_) => Some(Slot::ROOT),
     }
 }
 
@@ -401,27 +407,39 @@ fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
     }
 }
 
-/// Where there is a stage, everything of the host's comes from it, once and as it was staged.
+/// What a mount keeps in another user namespace once it is set (mount_namespaces(7)).
+const LOCKED: u64 = 0xf;
+
+/// Where there is a stage, everything of the host's comes from it, once, and with all that is to be locked; what is in the
+/// container by then does not.
 fn trees(steps: &[Step<'_>]) -> Result<(), String> {
-    let mut staged = Vec::new();
+    let (mut staged, mut inside) = (Vec::new(), Vec::new());
     let has_stage = count(steps, "MakeStage") == 1;
     for step in steps {
-        let (tree, is_free) = match &step.op {
-            Op::Init(InitOp::StageTree { number, tree, .. }) => {
-                staged.push(Tree::Staged(*number, tree.path()));
+        let (tree, set, recursive) = match &step.op {
+            Op::Init(InitOp::StageTree { number, tree, attributes, .. }) => {
+                staged.push((Tree::Staged(*number, tree.path()), attributes.set));
                 continue;
             }
-            Op::Init(InitOp::AttachRootfs { tree, .. }) => (tree, false),
+            Op::Init(InitOp::CopyInside { slot, .. }) => {
+                inside.push(*slot);
+                continue;
+            }
+            Op::Init(InitOp::AttachRootfs { tree, .. }) => (tree, 0, Attributes::NONE),
             Op::Init(InitOp::Bind { tree, attributes, recursive_attributes, .. }) => {
-                (tree, !attributes.is_none() || !recursive_attributes.is_none())
+                (tree, attributes.set & LOCKED, *recursive_attributes)
             }
             _ => continue,
         };
-        if matches!(tree, Tree::Staged(..)) != has_stage || has_stage && !staged.contains(tree) {
+        if matches!(tree, Tree::Inside(_)) || matches!(tree, Tree::Held(slot, _) if inside.contains(slot)) {
+            continue;
+        }
+        let locked = staged.iter().find(|(known, _)| known == tree).map(|(_, locked)| *locked);
+        if locked.is_some() != has_stage {
             return Err(format!("step {} takes {tree} past the stage", step.number));
         }
-        if has_stage && is_free {
-            return Err(format!("step {} changes what the stage has locked", step.number));
+        if has_stage && (set & !locked.unwrap_or(0) != 0 || !recursive.is_none()) {
+            return Err(format!("step {} sets what the stage has not locked", step.number));
         }
     }
     Ok(())

@@ -21,7 +21,20 @@ pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error
 
 /// The error of a step, with a reason in words.
 pub(super) fn failed(plan: &LaunchPlan, step: &Step<'_>, why: &str) -> Error {
-    at(plan, step, format!("cannot {}: {why}", step.sentence()))
+    let message = not_mounted(&step.op, why).unwrap_or_else(|| format!("cannot {}: {why}", step.sentence()));
+    at(plan, step, message)
+}
+
+/// What users of engines know a mount's failure by (FEATURES.md table 3.b).
+fn not_mounted(op: &Op<'_>, why: &str) -> Option<String> {
+    let Op::Init(op) = op else { return None };
+    let (source, target) = match op {
+        InitOp::Mount { fstype, source, target, .. } => (source.unwrap_or(*fstype), target),
+        InitOp::Bind { tree, target, .. } => (tree.path(), target),
+        _ => return None,
+    };
+    let what = format!("error mounting {source} to rootfs at {target}");
+    Some(format!("unable to start container process: error during container init: {what}: {why}"))
 }
 
 /// The error of a step, in words of its own.
@@ -95,6 +108,8 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         return words;
     }
     match &step.op {
+        Op::Host(HostOp::MapCopy { .. }) if errno == Errno::EPERM => MAPPED.to_owned(),
+        Op::Host(HostOp::MapCopy { .. }) if errno == Errno::EOPNOTSUPP => unmapped(),
         Op::Init(InitOp::FindProgram { name, .. }) => {
             let program = name.bytes().escape_ascii();
             let has_slash = name.bytes().contains(&b'/');
@@ -172,21 +187,22 @@ fn mounts(op: &Op<'_>, errno: Errno) -> Option<String> {
             | InitOp::Bind { attributes, recursive_attributes, .. },
             Errno::EPERM,
         ) if attributes.clear | recursive_attributes.clear != 0 => {
-            "the host's mount has a flag that is locked: only who mounted it may clear it (mount_namespaces(7))"
+            "operation not permitted: the host's mount has a flag that is locked, only who mounted it may clear it \
+             (mount_namespaces(7))"
         }
         (InitOp::Bind { recursive: false, .. }, Errno::EINVAL) => {
             "Invalid argument: where mounts below it are locked they have to come along, with rbind \
              (mount_namespaces(7))"
         }
-        (InitOp::CopyMapped { .. }, Errno::EPERM) => {
-            "Operation not permitted: it is idmapped already, or mounted by another user namespace than the caller's \
-             (mount_setattr(2))"
-        }
+        (InitOp::CopyMapped { .. }, Errno::EPERM) => MAPPED,
         (InitOp::CopyMapped { .. }, Errno::EOPNOTSUPP) => return Some(unmapped()),
         _ => return None,
     };
     Some(words.to_owned())
 }
+
+const MAPPED: &str = "Operation not permitted: it is idmapped already, or mounted by another user namespace than the \
+                      caller's (mount_setattr(2))";
 
 /// Why the ids of a mount cannot be mapped.
 fn unmapped() -> String {

@@ -52,6 +52,7 @@ impl Walk<'_> {
             HostOp::MakeUserNamespace { ref uids, ref gids, slot } => {
                 idle_user_namespace(uids, gids).and_then(|namespace| self.fill(slot, namespace))
             }
+            HostOp::MapCopy { ids, deep } => self.map_copy(ids, deep),
             HostOp::ListenForStart { slot } => self.listen(slot),
             HostOp::SpawnInit { spaces, into_cgroup } => {
                 return self.spawn(spaces, into_cgroup).map_err(|errno| self.unborn(step, errno));
@@ -87,6 +88,17 @@ impl Walk<'_> {
             HostOp::KeepTerminal {} => self.terminal.as_ref().map(drop).ok_or(Errno::ENOTTY),
         };
         done.map_err(|errno| failure::refused(self.plan, step, errno))
+    }
+
+    /// What init copied came with its turn; it is dissolved when init closes it, not here.
+    fn map_copy(&mut self, ids: Slot, deep: bool) -> nix::Result<()> {
+        let copy = self.terminal.take().ok_or(Errno::EBADF)?;
+        let (_, by) = self.id_maps.iter().find(|(slot, _)| *slot == ids).ok_or(Errno::EBADF)?;
+        match crate::sys::mount::map_ids(copy.as_fd(), by.as_fd(), deep) {
+            // What the kernel says of a filesystem that cannot do it.
+            Err(Errno::EINVAL) => Err(Errno::EOPNOTSUPP),
+            mapped => mapped,
+        }
     }
 
     pub(super) fn pid(&self) -> nix::Result<u32> {

@@ -30,7 +30,7 @@ use crate::process::{Process, Stdio};
 use crate::sys::page::Page;
 use crate::sys::process::{is_child, pidfd_open, pidfd_send_signal, reap, try_wait};
 use crate::wire::page::TIMES;
-use crate::wire::{InitOp, Op};
+use crate::wire::{HostOp, InitOp, Op, Slot};
 
 /// How long an init that closed its turn socket may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -80,9 +80,11 @@ pub(super) struct Walk<'a> {
     /// Whether a process that joins may be born elsewhere in the container's cgroup.
     pub(super) may_evade: bool,
     pub(super) slots: Vec<OwnedFd>,
+    /// The user namespaces by which the host maps ids once init is born.
+    pub(super) id_maps: Vec<(Slot, OwnedFd)>,
     pub(super) page: Page,
     pub(super) init: Option<Init>,
-    /// The master of its terminal, since init gave it.
+    /// What init gave with its last turn: the master of its terminal, or a copy whose ids are to be mapped.
     pub(super) terminal: Option<OwnedFd>,
     /// The host's network devices that the container got.
     pub(super) net_devices: Option<NetDevices>,
@@ -135,6 +137,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         outside: false,
         kills: 0,
         slots: Vec::new(),
+        id_maps: Vec::new(),
         page,
         init: None,
         terminal: None,
@@ -270,7 +273,11 @@ impl Walk<'_> {
             Err(Errno::EBUSY) if self.may_evade => spawn(self.cgroup_of_init()?.as_ref())?,
             spawned => spawned?,
         };
-        self.slots.clear();
+        let mapping = |slot: Slot| {
+            self.plan.steps().any(|step| matches!(step.op, Op::Host(HostOp::MapCopy { ids, .. }) if ids == slot))
+        };
+        let slots = std::mem::take(&mut self.slots).into_iter();
+        self.id_maps = (1..).map(Slot).zip(slots).filter(|(slot, _)| mapping(*slot)).collect();
         // Init may have been born again by now, which says another one.
         let _ = self.page.recorder().pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });

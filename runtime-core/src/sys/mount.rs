@@ -9,6 +9,7 @@ const FSOPEN_CLOEXEC: u32 = 1;
 const FSMOUNT_CLOEXEC: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 
 /// A new tmpfs that is attached nowhere: a descriptor of its root directory.
 pub(crate) fn detached_tmpfs() -> nix::Result<OwnedFd> {
@@ -26,6 +27,20 @@ pub(crate) fn set_read_only(mount: BorrowedFd<'_>) -> nix::Result<()> {
     // SAFETY: mount_attr is plain integers, for which zero is a value.
     let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
     attributes.attr_set = MOUNT_ATTR_RDONLY;
+    set_attributes(mount, &attributes, 0)
+}
+
+/// Maps the ids of a detached mount, and where it is `deep` of what is mounted below it, by a user namespace.
+pub(crate) fn map_ids(mount: BorrowedFd<'_>, by: BorrowedFd<'_>, deep: bool) -> nix::Result<()> {
+    // SAFETY: mount_attr is plain integers, for which zero is a value.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = by.as_raw_fd() as u64;
+    set_attributes(mount, &attributes, if deep { libc::AT_RECURSIVE } else { 0 })
+}
+
+/// mount_setattr(2) of the mount of a descriptor.
+fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr, flags: i32) -> nix::Result<()> {
     let empty: &CStr = c"";
     // SAFETY: the string has a NUL, and the attributes outlive the call.
     let answer = unsafe {
@@ -33,8 +48,8 @@ pub(crate) fn set_read_only(mount: BorrowedFd<'_>) -> nix::Result<()> {
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             empty.as_ptr(),
-            libc::AT_EMPTY_PATH,
-            &raw const attributes,
+            libc::AT_EMPTY_PATH | flags,
+            std::ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     };
