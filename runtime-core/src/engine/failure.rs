@@ -16,12 +16,34 @@ use crate::wire::{HostOp, InitOp, Op, Text};
 
 /// The error of a step that the kernel refused.
 pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error {
-    failed(plan, step, &words(step, errno))
+    let error = failed(plan, step, &words(step, errno));
+    match &step.op {
+        Op::Init(InitOp::Execute { .. }) => error.of_kind(ErrorKind::Program),
+        Op::Init(InitOp::SetScheduler { .. }) if errno == Errno::EPERM && is_confined_to_cpus(plan) => {
+            error.with_note(Some("process scheduler can't be used together with AllowedCPUs".to_owned()))
+        }
+        _ => error,
+    }
+}
+
+/// Whether the plan leaves the container only some CPUs: SCHED_DEADLINE takes all of them (sched_setattr(2), EPERM).
+fn is_confined_to_cpus(plan: &LaunchPlan) -> bool {
+    plan.steps()
+        .any(|step| matches!(step.op, Op::Host(HostOp::SetCgroup { file, .. }) if file.bytes() == b"cpuset.cpus"))
 }
 
 /// The error of a step, with a reason in words.
 pub(super) fn failed(plan: &LaunchPlan, step: &Step<'_>, why: &str) -> Error {
-    at(plan, step, format!("cannot {}: {why}", step.sentence()))
+    let message = match &step.op {
+        // Users look for these words, which are runc's.
+        Op::Host(HostOp::ConnectSeccompAgent { path, .. }) => {
+            format!("failed to connect with seccomp agent {}: {why}", path.bytes().escape_ascii())
+        }
+        // It has the program's name in it already.
+        Op::Init(InitOp::Execute { .. }) => why.to_owned(),
+        _ => format!("cannot {}: {why}", step.sentence()),
+    };
+    at(plan, step, message)
 }
 
 /// The error of a step, in words of its own.
@@ -123,6 +145,8 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::InstallSeccomp {}) => uninstalled(errno),
         Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) => unsent(errno),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
+        // Nobody takes the name of a cgroup for that of a program.
+        Op::Host(HostOp::OpenCgroup { below: Some(_), .. }) if errno == Errno::ENOENT => lower(errno),
         Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
         // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
         Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),
