@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::process;
+use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use serde_json::{Value, json};
 
@@ -44,10 +45,16 @@ fn of_a_list_of_a_root_that_is_not_there(scene: &Scene) {
     assert!(!root.exists(), "a list has made its directory");
 }
 
+/// runc 1.1, whose words for some of it were others.
+fn is_old_runc(scene: &Scene) -> bool {
+    scene.runtime.kind == Kind::Runc && scene.runtime.spec < (1, 1)
+}
+
 fn of_a_cgroup_outside(scene: &Scene) {
     let container = scene.container(scene.bundle().sleep());
     container.run_detached();
-    container.exec(&["--cgroup", ".."], &["true"]).exits(255).says("bad sub cgroup path");
+    let done = container.exec(&["--cgroup", ".."], &["true"]);
+    done.exits(255).says(if is_old_runc(scene) { ".. is not a sub cgroup path" } else { "bad sub cgroup path" });
     container.exec(&["--cgroup", "nosuch"], &["true"]).exits(255).says(" cgroup").says("o such file or directory");
     container.delete_force();
 }
@@ -58,7 +65,9 @@ fn of_a_hook_that_a_signal_killed(scene: &Scene) {
             let mut bundle = scene.bundle();
             bundle.set("/hooks", json!({kind: [script(&format!("ulimit -c 0; kill -{signal} $$"))]}));
             let done = scene.container(&bundle).run();
-            done.fails().says(&format!("error running {kind} hook #0:")).says(&format!("signal: {words}"));
+            let kind = if is_old_runc(scene) { "" } else { kind };
+            done.fails().says(&format!("error running {kind} hook #0:").replace("  ", " "));
+            done.says(&format!("signal: {words}, stdout: "));
         }
     }
 }

@@ -205,3 +205,16 @@ fn a_label_that_is_not_taken_is_fatal() {
         assert_eq!(error.step().map(|step| step.number), Some(5), "{name}: {error}");
     }
 }
+
+#[test]
+fn deadlines_on_some_cpus_are_named() {
+    let attributes = SchedulerAttributes { policy: 6, flags: 0, nice: 0, priority: 0, runtime: 1, deadline: 1, period: 1 };
+    let set = Op::Init(InitOp::SetScheduler { attributes });
+    let cpus = HostOp::SetCgroup { file: Text(c"cpuset.cpus"), value: b"0", missing: Missing::Fail };
+    for (plan, is_confined) in [(plan(&[SPAWN, set]), false), (plan(&[Op::Host(cpus), SPAWN, set]), true)] {
+        let step = plan.steps().last().unwrap();
+        let told = super::failure::refused(&plan, &step, Errno::EPERM).to_string();
+        let words = "process scheduler can't be used together with AllowedCPUs";
+        assert_eq!(told.contains(words), is_confined, "{told}");
+    }
+}
