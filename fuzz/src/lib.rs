@@ -179,6 +179,7 @@ fn facts(euid: u32, initial_user_namespace: bool) -> Facts {
         time_namespaces: true,
         lsm: runtime_core::LsmFacts::default(),
         resctrl: None,
+        mounts: Vec::new(),
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/a/b".to_owned(),

@@ -236,7 +236,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::BindDevice { place, source, device } => mounts::bind_device(init, &place, source.0, &device),
         InitOp::MakeLink { place, target } => furnish::make_link(init, &place, target.0),
         InitOp::PivotRoot {} => mounts::pivot_root(init),
-        InitOp::MoveRoot {} => mounts::move_root(init),
+        InitOp::MoveRoot { ref others } => mounts::move_root(init, others),
         InitOp::TakeNull { slot } => mounts::take_null(init, slot),
         InitOp::MakeEmpty { slot, context } => mounts::make_empty(init, slot, context),
         InitOp::LabelMount { slot, label } => lsm::label_mount(init.slots.get(slot)?, label.0),

@@ -18,6 +18,8 @@ const NODEV: u64 = 4;
 const NOEXEC: u64 = 8;
 /// What statfs(2) calls a procfs.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// A sysfs.
+const SYSFS_MAGIC: u64 = 0x6265_6572;
 const MS_SLAVE: u64 = 1 << 19;
 /// Where the root filesystem is attached on the stage.
 const STAGE_ROOT: &CStr = c"root";
@@ -301,20 +303,40 @@ pub(crate) fn pivot_root(init: &Init) -> Result<(), Errno> {
     sys::chdir(c"/")
 }
 
-pub(crate) fn move_root(init: &Init) -> Result<(), Errno> {
+pub(crate) fn move_root(init: &Init, others: &List<'_, Text<'_>>) -> Result<(), Errno> {
     let root = init.slots.get(Slot::ROOT)?;
-    // After a chroot the host's own /proc and /sys would still be reachable from a process that leaves it.
-    for bare in [c"/proc", c"/sys"] {
-        match sys::detach(bare) {
-            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
-            Err(Errno::PERM) => cover(init, bare)?,
-            Err(errno) => return Err(errno),
-        }
-    }
     sys::fchdir(root)?;
     sys::move_mount(root, Fd::CWD, c"/")?;
+    // The paths are still those of the old root, and the container's own mounts are not to be met by them any more.
+    for other in others.iter() {
+        match sys::detach(other.0) {
+            Err(errno) if !(is_locked(errno) || is_gone(errno)) => return Err(errno),
+            _ => {}
+        }
+    }
+    for other in others.iter() {
+        let mount = match sys::open_tree(Fd::CWD, other.0, 0) {
+            Err(errno) if is_gone(errno) => continue,
+            mount => mount?,
+        };
+        let kind = sys::filesystem(mount);
+        sys::close(mount);
+        if matches!(kind?, PROC_SUPER_MAGIC | SYSFS_MAGIC) {
+            cover(init, other.0)?;
+        }
+    }
     sys::chroot(c".")?;
     sys::chdir(c"/")
+}
+
+/// A mount that only another user namespace may detach (mount_namespaces(7)), or none.
+fn is_locked(errno: Errno) -> bool {
+    matches!(errno, Errno::INVAL | Errno::PERM)
+}
+
+/// Gone, or out of reach, with what it was mounted on.
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCES | Errno::LOOP)
 }
 
 /// Puts an empty tmpfs over a mount that may not be detached.

@@ -46,6 +46,7 @@ impl Errno {
     pub(crate) const PIPE: Self = Self(32);
     pub(crate) const PROTO: Self = Self(71);
     pub(crate) const OPNOTSUPP: Self = Self(95);
+    pub(crate) const LOOP: Self = Self(40);
     pub(crate) const TIMEDOUT: Self = Self(110);
     pub(crate) const DQUOT: Self = Self(122);
     pub(crate) const CANCELED: Self = Self(125);

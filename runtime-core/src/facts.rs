@@ -49,6 +49,9 @@ pub struct Facts {
     /// Where resctrl is mounted; `None` where it is not, or was not looked for ([`Self::look_for_resctrl`]).
     #[serde(default)]
     pub resctrl: Option<PathBuf>,
+    /// Where something is mounted, the first mounts first; empty where it was not looked for ([`Self::look_for_mounts`]).
+    #[serde(default)]
+    pub mounts: Vec<PathBuf>,
     /// The unified cgroup hierarchy; `None` where none is mounted.
     pub cgroup: Option<CgroupFacts>,
 }
@@ -140,6 +143,21 @@ impl Facts {
         Ok(())
     }
 
+    /// Looks for all mounts: only for a container whose root cannot be pivoted.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn look_for_mounts(&mut self) -> Result<()> {
+        let mountinfo = std::fs::read("/proc/self/mountinfo");
+        let mountinfo = mountinfo.map_err(|error| {
+            Error::new(ErrorKind::Host, format!("cannot read /proc/self/mountinfo: {}", error.kind()))
+        })?;
+        let lines = mountinfo.split(|byte| *byte == b'\n');
+        let points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+        self.mounts = points.map(|point| PathBuf::from(unescaped(point))).collect();
+        Ok(())
+    }
+
     /// Reads what this host is: a handful of small files, without privilege.
     ///
     /// # Errors
@@ -165,6 +183,7 @@ impl Facts {
             time_namespaces: Path::new("/proc/self/ns/time").exists(),
             lsm: LsmFacts::read(),
             resctrl: None,
+            mounts: Vec::new(),
             cgroup: CgroupFacts::read()?,
         })
     }
@@ -221,15 +240,16 @@ fn mount_of(fstype: &str, mountinfo: &str) -> Option<PathBuf> {
         let (mount, filesystem) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        (filesystem.split(' ').next() == Some(fstype) && root == "/").then(|| PathBuf::from(unescaped(point)))
+        (filesystem.split(' ').next() == Some(fstype) && root == "/")
+            .then(|| PathBuf::from(unescaped(point.as_bytes())))
     })
 }
 
 /// A path of mountinfo, where white space and backslashes are written as octal numbers.
-fn unescaped(path: &str) -> std::ffi::OsString {
+fn unescaped(path: &[u8]) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;
     let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
+    let mut rest = path;
     while let Some((first, after)) = rest.split_first() {
         let number = after.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         match number.filter(|_| *first == b'\\') {

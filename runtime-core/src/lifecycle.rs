@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::bundle::Bundle;
-use crate::compile::{Acts, CreateOptions, Launch, LaunchPlan, Timing};
+use crate::compile::{Acts, CreateOptions, Launch, LaunchPlan, RootSwitch, Timing};
 use crate::container::Container;
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,7 +53,7 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidSpec`] or [`ErrorKind::Unsupported`], with the place in config.json.
     pub fn plan(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
-        self.plan_with(&facts_for(bundle)?, id, bundle, options, acts)
+        self.plan_with(&facts_for(bundle, options)?, id, bundle, options, acts)
     }
 
     /// As [`Self::plan`], for a reader: of a bundle that takes root's privileges and is read by somebody else, it is the
@@ -62,7 +62,7 @@ impl Runtime {
     /// # Errors
     /// As [`Self::plan`].
     pub fn explain(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
-        let facts = facts_for(bundle)?;
+        let facts = facts_for(bundle, options)?;
         let own = self.plan_with(&facts, id, bundle, options, acts);
         if facts.euid == 0 { own } else { own.or_else(|_| self.plan_with(&facts.of_root(), id, bundle, options, acts)) }
     }
@@ -219,10 +219,13 @@ impl Runtime {
 }
 
 /// What this host is, with what is looked for only where a bundle asks for it.
-fn facts_for(bundle: &Bundle) -> Result<Facts> {
+fn facts_for(bundle: &Bundle, options: &CreateOptions) -> Result<Facts> {
     let mut facts = Facts::read()?;
     if bundle.spec().linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
         facts.look_for_resctrl()?;
+    }
+    if options.root_switch == RootSwitch::Move {
+        facts.look_for_mounts()?;
     }
     Ok(facts)
 }

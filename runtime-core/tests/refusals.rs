@@ -23,6 +23,7 @@ fn root() -> Facts {
         time_namespaces: true,
         lsm: LsmFacts::default(),
         resctrl: None,
+        mounts: Vec::new(),
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),

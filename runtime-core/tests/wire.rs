@@ -224,7 +224,7 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     vec![
         InitOp::Harden {},
         InitOp::PivotRoot {},
-        InitOp::MoveRoot {},
+        InitOp::MoveRoot { others: texts },
         InitOp::TakeNull { slot },
         InitOp::LabelMount { slot, label: text },
         InitOp::ProtectRoot {},

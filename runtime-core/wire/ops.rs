@@ -213,8 +213,10 @@ ops! {
     22 MakeLink { place: Place<'a>, target: Text<'a> } => "link {place} to {target}";
     /// pivot_root(".", "."), then the old root is detached.
     23 PivotRoot {} => "make the root filesystem the root";
-    /// MS_MOVE and chroot, for a root that cannot be pivoted (an initramfs); the host's /proc and /sys are detached first.
-    24 MoveRoot {} => "move the root filesystem to the root, and change to it";
+    /// MS_MOVE and chroot, for a root that cannot be pivoted (an initramfs). What is mounted at `others` is detached first: it
+    /// would be out of sight, and a procfs or sysfs of it would permit new ones with nothing masked (mount_namespaces(7)).
+    86 MoveRoot { others: List<'a, Text<'a>> }
+        => "detach {} mounts of the host, move the root filesystem to the root, and change to it", others.len();
     /// open_tree(2) of /dev/null, checked to be 1:3 (CVE-2025-31133), and read-only.
     25 TakeNull { slot: Slot } => "take a read-only copy of /dev/null as {slot}";
     /// One for every masked directory, so that one superblock serves them all.

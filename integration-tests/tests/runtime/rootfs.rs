@@ -11,10 +11,14 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::mkfifo;
 use serde_json::json;
 
+/// User namespaces, also for who has no privilege.
+const USERNS: Need = Need::Works("setpriv --reuid=1 --clear-groups unshare -U true");
+
 integration_tests::tests! {
     is_read_only_when_asked,
     is_writable_when_asked,
     is_the_root_and_nothing_is_above_it,
+    no_bare_procfs_is_left_without_pivot_root[USERNS, Need::Planc],
     works_without_pivot_root,
     an_absolute_root_path_is_fine,
     masked_files_are_empty,
@@ -70,6 +74,32 @@ fn works_without_pivot_root(scene: &Scene) {
     let done = container.run_call(&["--no-pivot"]).done();
     done.ok();
     assert_eq!(done.stdout, "inside/\n/proc/1/ns/mnt\n");
+}
+
+/// A process with a user namespace of its own may mount the procfs that is not masked, where there is one in its mount
+/// namespace, in sight or not (mount_namespaces(7)). The host has several here, one of them covered: that one runc 1.1.5
+/// leaves.
+fn no_bare_procfs_is_left_without_pivot_root(scene: &Scene) {
+    for in_a_user_namespace in [false, true] {
+        let mut bundle = scene.bundle();
+        let sets = json!(["CAP_SETFCAP"]);
+        bundle.set("/process/capabilities", json!({"bounding": sets, "permitted": sets, "effective": sets}));
+        bundle.set("/linux/maskedPaths", json!(["/proc/timer_list"]));
+        if in_a_user_namespace {
+            bundle.user_namespace(100_000);
+        }
+        // In the mount namespace of the call alone.
+        let host = "for dir in a b; do mkdir -p $0/$dir; busybox mount -t proc proc $0/$dir; done; \
+                    busybox mount -t tmpfs tmpfs $0/b; exec \"$@\"";
+        let dir = scene.path("host");
+        let container = scene.container(bundle.sh("unshare -mrpf mount -t proc none /proc && echo mounted"));
+        for option in ["--no-pivot", "--keep=false"] {
+            let words = ["run", "--bundle", bundle.arg(), option, &container.id];
+            let done = scene.call_by(&["unshare", "-m", "sh", "-c", host, dir.to_str().unwrap()], &words).done();
+            assert!(!done.stdout.contains("mounted"), "{option}: {done}");
+            done.fails().says("mount: permission denied");
+        }
+    }
 }
 
 fn an_absolute_root_path_is_fine(scene: &Scene) {

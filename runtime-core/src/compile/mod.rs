@@ -324,7 +324,7 @@ impl<'a> Chapters<'a> {
         let taken = rootfs::take(&self.covered, plan)?;
         let proc = if own_proc::opens_late(request) { None } else { self.open_proc(request, plan)? };
         request.hooks.before_switch(request, plan)?;
-        rootfs::switch(request, plan);
+        rootfs::switch(request, plan)?;
         namespaces::enter_pid(request, plan);
         let proc = if own_proc::opens_late(request) { self.open_proc(request, plan)? } else { proc };
         rootfs::cover(request, &self.covered, &taken, plan)?;

@@ -1,14 +1,14 @@
 //! The root filesystem: how it is taken, how it becomes the root, and what of it is masked or read-only.
 
 use std::ffi::CString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Linux;
 
 use super::plan::Draft;
 use super::text::{path_text, paths_once, text};
 use super::{Invalid, Request, RootSwitch, lsm};
-use crate::wire::{HostOp, InitOp, List, Place, Propagation, Slot, Text, Tree};
+use crate::wire::{HostOp, InitOp, List, Ns, Place, Propagation, Slot, Text, Tree};
 
 const ORIGIN: &str = "/root/path";
 const PROPAGATION: &str = "/linux/rootfsPropagation";
@@ -119,11 +119,20 @@ pub(super) fn take(covered: &Covered, plan: &mut Draft) -> Result<Taken, Invalid
 }
 
 /// The root filesystem becomes the root.
-pub(super) fn switch(request: &Request<'_>, plan: &mut Draft) {
-    match request.launch.options.root_switch {
-        RootSwitch::Pivot => plan.init("", InitOp::PivotRoot {}),
-        RootSwitch::Move => plan.init("", InitOp::MoveRoot {}),
+pub(super) fn switch(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    if request.launch.options.root_switch == RootSwitch::Pivot {
+        plan.init("", InitOp::PivotRoot {});
+        return Ok(());
     }
+    // What covers another mount comes after it. In a namespace that is joined all but these is somebody else's.
+    let others: Vec<_> = match request.spaces.is_new(Ns::Mount) {
+        true => request.facts.mounts.iter().rev().filter(|path| *path != Path::new("/")).cloned().collect(),
+        false => ["/proc", "/sys"].map(PathBuf::from).to_vec(),
+    };
+    let others = others.iter().map(|path| path_text("", path)).collect::<Result<Vec<_>, _>>()?;
+    let others: Vec<_> = others.iter().map(|path| Text(path)).collect();
+    plan.init("", InitOp::MoveRoot { others: List::new(&others) });
+    Ok(())
 }
 
 /// What could not be said before: pivot_root(2) refuses a shared root, and of an unbindable one nothing could be copied,

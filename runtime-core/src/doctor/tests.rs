@@ -43,6 +43,7 @@ fn root() -> Findings {
             time_namespaces: true,
             lsm: crate::facts::LsmFacts::default(),
             resctrl: None,
+            mounts: Vec::new(),
             cgroup: Some(CgroupFacts {
                 mount: "/sys/fs/cgroup".into(),
                 own: "/user.slice/a.scope".to_owned(),

@@ -49,6 +49,7 @@ fn whole_plans(has_user: bool) -> [LaunchPlan; 2] {
         time_namespaces: true,
         lsm: crate::facts::LsmFacts::default(),
         resctrl: None,
+        mounts: Vec::new(),
         cgroup: Some(cgroup),
     };
     let console_socket = (!has_user).then(|| "/console.sock".into());
