@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::{Launching, Program, walk};
 use crate::compile::{Acts, LaunchPlan};
 use crate::error::Result;
@@ -15,7 +17,7 @@ use crate::host::state::StateDir;
 use crate::id::Id;
 use crate::process::Stdio;
 use crate::sys::process::try_wait;
-use crate::wire::{self, HostOp, InitOp, List, Op, Place, Slot, Spaces, Text};
+use crate::wire::{self, HostOp, InitOp, List, Missing, Op, Place, SchedulerAttributes, Slot, Spaces, Text};
 
 pub(super) fn plan(ops: &[Op<'_>]) -> LaunchPlan {
     let mut bytes = Vec::new();
@@ -208,7 +210,8 @@ fn a_label_that_is_not_taken_is_fatal() {
 
 #[test]
 fn deadlines_on_some_cpus_are_named() {
-    let attributes = SchedulerAttributes { policy: 6, flags: 0, nice: 0, priority: 0, runtime: 1, deadline: 1, period: 1 };
+    let attributes =
+        SchedulerAttributes { policy: 6, flags: 0, nice: 0, priority: 0, runtime: 1, deadline: 1, period: 1 };
     let set = Op::Init(InitOp::SetScheduler { attributes });
     let cpus = HostOp::SetCgroup { file: Text(c"cpuset.cpus"), value: b"0", missing: Missing::Fail };
     for (plan, is_confined) in [(plan(&[SPAWN, set]), false), (plan(&[Op::Host(cpus), SPAWN, set]), true)] {
