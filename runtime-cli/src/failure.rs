@@ -45,6 +45,15 @@ impl Failure {
         }
     }
 
+    /// What takes the place of the line on the standard error, in the text format: of a program that could not be executed
+    /// `run` says what a shell would say, as scripts know it from runc.
+    pub(crate) fn plain(&self) -> Option<&str> {
+        match self {
+            Self::Launch { verb: "run", error, .. } if error.kind() == ErrorKind::Program => Some(error.message()),
+            _ => None,
+        }
+    }
+
     /// What a person at a terminal is told.
     pub(crate) fn page(&self, program: &str) -> String {
         let error = match self {

@@ -79,6 +79,8 @@ pub(crate) struct Context {
     pub(crate) program: Program,
     /// The containers below `--root`.
     pub(crate) runtime: Runtime,
+    /// Whether that is what the caller named, rather than the usual one.
+    pub(crate) names_root: bool,
     /// Whether systemd is to make the cgroups.
     pub(crate) systemd_cgroup: bool,
     /// Whether the caller is taken for one who may not do what root may.
@@ -91,7 +93,9 @@ impl Context {
     /// Checks the global flags' values.
     pub(crate) fn new(program: Program, given: &Given) -> Result<Self, Error> {
         let rootless = given.value(&ROOTLESS).map_or(Ok(Rootless::Auto), rootless)?;
-        let found = given.path(&ROOT).or_else(own_root);
+        let named = given.path(&ROOT);
+        let names_root = named.is_some();
+        let found = named.or_else(own_root);
         let homeless = found.is_none() && !geteuid().is_root();
         let root = found.unwrap_or_else(|| "/run/planc".into());
         let absolute = absolute(&root)?;
@@ -100,7 +104,7 @@ impl Context {
         }
         log::debug!("the state directory is {}", absolute.display());
         let systemd_cgroup = given.is(&SYSTEMD_CGROUP);
-        Ok(Self { program, runtime: Runtime::new(absolute), systemd_cgroup, rootless, homeless })
+        Ok(Self { program, runtime: Runtime::new(absolute), names_root, systemd_cgroup, rootless, homeless })
     }
 }
 

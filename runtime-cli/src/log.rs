@@ -94,11 +94,16 @@ impl Log {
     /// Says why the process ends: in the log, and on the standard error.
     pub(crate) fn fatal(&self, program: &str, failure: &Failure) {
         let line = failure.line(program);
-        let page = || if self.is_for_a_person() { failure.page(program) } else { format!("{line}\n") };
+        let plain = failure.plain().filter(|_| self.format == Format::Text);
+        let page = || match plain {
+            _ if self.is_for_a_person() => failure.page(program),
+            Some(plain) => format!("{plain}\n"),
+            None => format!("{line}\n"),
+        };
         if self.file.is_some() {
             self.write(Level::Error, &line);
             complain(&page());
-        } else if self.is_for_a_person() {
+        } else if self.is_for_a_person() || plain.is_some() {
             complain(&page());
         } else {
             self.write(Level::Error, &line);

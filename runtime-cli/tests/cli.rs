@@ -199,6 +199,9 @@ fn a_failed_write_to_stdout_is_an_error() {
 fn list_of_nothing() {
     let scratch = Scratch::new("list");
     let root = scratch.join("root");
+    let missing = Command::new(PLANC).arg("--root").arg(&root).arg("list").output().unwrap();
+    assert!(missing.status.code() == Some(1) && text(&missing.stderr).contains("there is no such directory"));
+    fs::create_dir(&root).unwrap();
     let list = |args: &[&str]| {
         let output = Command::new(PLANC).arg("--root").arg(&root).arg("list").args(args).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");

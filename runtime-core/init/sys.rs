@@ -19,6 +19,10 @@ pub(crate) use seccomp::{exit_thread, install_filter, pause_for, send_descriptor
 mod files;
 pub(crate) use files::*;
 
+#[path = "sys_signals.rs"]
+mod signals;
+pub(crate) use signals::{default_action, end_by_signals, unblock_all};
+
 /// An error number of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) i32);
@@ -215,18 +219,6 @@ pub(crate) fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result
     let half = |shift: u32| [(effective >> shift) as u32, (permitted >> shift) as u32, (inheritable >> shift) as u32];
     let data = [half(0), half(32)];
     done(call(nr::CAPSET, [&raw const header as usize, &raw const data as usize, 0, 0, 0, 0]))
-}
-
-/// Gives a signal its default action.
-pub(crate) fn default_action(signal: usize) -> Result<(), Errno> {
-    let action = [0usize; 4];
-    done(call(nr::RT_SIGACTION, [signal, &raw const action as usize, 0, 8, 0, 0]))
-}
-
-/// Blocks no signal.
-pub(crate) fn unblock_all() -> Result<(), Errno> {
-    let none = 0u64;
-    done(call(nr::RT_SIGPROCMASK, [2, &raw const none as usize, 0, 8, 0, 0]))
 }
 
 pub(crate) fn umask(mask: u32) -> Result<(), Errno> {

@@ -26,6 +26,7 @@ pub(crate) fn await_host(init: &Init) -> Result<(), Errno> {
 
 /// Whoever connects becomes the host: it is given the recorder, and the connection takes the turn socket's place.
 pub(crate) fn await_start(init: &Init, listener: Fd) -> Result<(), Errno> {
+    sys::end_by_signals()?;
     let connection = sys::accept(listener)?;
     sys::close(listener);
     sys::dup3(connection, socket(init), O_CLOEXEC)?;

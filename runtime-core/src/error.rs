@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Unsupported,
     /// A step of the plan failed.
     Step,
+    /// All of the container was made, and the kernel would not execute its program (execve(2)).
+    Program,
     /// The host failed outside of a plan: its state directory, its cgroups.
     Host,
 }

@@ -192,11 +192,10 @@ impl Facts {
 impl CgroupFacts {
     /// The unified hierarchy: alone, or on a hybrid host beside those of version 1.
     fn read() -> Result<Option<Self>> {
-        let mounted = |path: &&&str| statfs(**path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
-        let Some(mount) = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].iter().find(mounted) else { return Ok(None) };
+        let Some(mount) = unified_mount() else { return Ok(None) };
         let own = read("/proc/self/cgroup")?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-        let mount = PathBuf::from(mount);
+        let mount = mount.to_owned();
         let below = mount.join(own.trim_start_matches('/'));
         let beside = if below == mount { &mount } else { below.parent().unwrap_or(&mount) };
         let delegated = is_delegated(beside);
@@ -205,6 +204,12 @@ impl CgroupFacts {
         let controllers = controllers.split_ascii_whitespace().map(str::to_owned).collect();
         Ok(Some(Self { own: own.to_owned(), delegated, delegated_below, controllers, mount }))
     }
+}
+
+/// Where the unified hierarchy is mounted.
+pub(crate) fn unified_mount() -> Option<&'static Path> {
+    let mounted = |path: &&str| statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(mounted).map(Path::new)
 }
 
 /// Whether the caller may make a cgroup in this one and put processes from around here there. A process is born into a

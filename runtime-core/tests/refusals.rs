@@ -81,7 +81,6 @@ fn without(mut config: Value, pointer: &str) -> Value {
 #[test]
 fn scheduling_that_does_not_go_together() {
     for (pointer, value, origin, why) in [
-        ("/process/scheduler", json!({"policy": "SCHED_FIFO", "nice": 1}), "/process/scheduler/nice", "only"),
         ("/process/scheduler", json!({"policy": "SCHED_OTHER", "nice": 20}), "/process/scheduler/nice", "invalid"),
         ("/process/scheduler", json!({"policy": "SCHED_BATCH", "priority": 1}), "/process/scheduler/priority", "only"),
         (
@@ -101,7 +100,31 @@ fn scheduling_that_does_not_go_together() {
         ("/linux/timeOffsets", json!({"boottime": {"secs": 1}}), "/linux/timeOffsets/boottime", "new time namespace"),
         ("/linux/timeOffsets", json!({"tai": {"secs": 1}}), "/linux/timeOffsets/tai", "no clock"),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "/linux/memoryPolicy/nodes", "needs nodes"),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL", "nodes": "0"}), "/linux/memoryPolicy/nodes", "no nodes"),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "MPOL_LOCAL", "nodes": "0"}),
+            "/linux/memoryPolicy/nodes",
+            "invalid memory policy nodes: MPOL_LOCAL mode requires 0 nodes but got 1",
+        ),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "MPOL_BIND", "nodes": "0-9876543210"}),
+            "/linux/memoryPolicy/nodes",
+            "invalid memory policy node",
+        ),
+        ("/linux/memoryPolicy", json!({}), "/linux/memoryPolicy", "invalid memory policy mode: missing field `mode`"),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "INTERLEAVE", "nodes": "0"}),
+            "/linux/memoryPolicy/mode",
+            "invalid memory policy mode: unknown variant `INTERLEAVE`",
+        ),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "MPOL_PREFERRED", "flags": ["badflag"]}),
+            "/linux/memoryPolicy/flags/0",
+            "invalid memory policy flag: unknown variant `badflag`",
+        ),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "1-"}), "/linux/memoryPolicy/nodes", "no node"),
         (
             "/linux/memoryPolicy",

@@ -30,7 +30,7 @@ integration_tests::tests! {
     is_in_the_cgroup_of_the_container,
     a_cgroup_below_can_be_asked_for,
     refuses_a_cgroup_outside_of_it,
-    refuses_a_cgroup_that_is_another_by_now [Need::Planc, Need::Cgroupfs],
+    is_not_in_a_cgroup_that_is_another_by_now [Need::Planc, Need::Cgroupfs],
     goes_where_init_went [Need::Lane(Lane::Uml)],
     leads_a_session,
     the_user_is_by_number_only,
@@ -260,7 +260,7 @@ fn refuses_a_cgroup_outside_of_it(scene: &Scene) {
 }
 
 /// Whatever has the name of the container's cgroup by now, it is not the container's. (runc goes by the name.)
-fn refuses_a_cgroup_that_is_another_by_now(scene: &Scene) {
+fn is_not_in_a_cgroup_that_is_another_by_now(scene: &Scene) {
     let container = container(scene, &mut scene.bundle());
     let (pid, dir) = (container.pid(), cgroup_dir(container.pid()));
     // Where a controller is handed down the one above takes no process.
@@ -269,11 +269,13 @@ fn refuses_a_cgroup_that_is_another_by_now(scene: &Scene) {
     fs::write(beside.join("cgroup.procs"), pid.to_string()).unwrap();
     scene.wait_until("the cgroup can be removed", || fs::remove_dir(&dir).is_ok());
     fs::create_dir(&dir).unwrap();
-    let done = container.exec(&[], &["true"]);
-    fs::remove_dir(&dir).unwrap();
-    done.exits(255).says("does not exist (ENOENT)");
+    let joined = detached(scene, &container, &[]);
+    let (cgroup, own) = (cgroup_dir(joined), container.exec(&["--cgroup", "/"], &["true"]));
     container.delete_force();
-    scene.wait_until("nothing is in it", || fs::remove_dir(&beside).is_ok());
+    scene.wait_until("the process has ended", || fs::remove_dir(&beside).is_ok());
+    fs::remove_dir(&dir).unwrap();
+    assert_eq!(cgroup, beside);
+    own.exits(255).says(" cgroup").says("o such file or directory");
 }
 
 /// A container that manages its own cgroups: none of its processes may be in a cgroup whose children are controlled.
@@ -285,7 +287,9 @@ fn goes_where_init_went(scene: &Scene) {
     fs::write(dir.join("cgroup.subtree_control"), "+pids").unwrap();
     let pid = detached(scene, &container, &[]);
     assert_eq!(cgroup_dir(pid), dir.join("init"));
-    container.exec(&["--cgroup", "/"], &["true"]).ok();
+    // Who names the container's own cgroup means no other.
+    let done = container.exec(&["--cgroup", "/"], &["true"]);
+    done.exits(255).says(" adding pid ").says(" to cgroups").says("evice or resource busy");
     container.delete_force();
 }
 

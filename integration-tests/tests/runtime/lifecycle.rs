@@ -168,6 +168,7 @@ fn list_as_json(scene: &Scene) {
 }
 
 fn list_of_nothing(scene: &Scene) {
+    fs::create_dir(scene.root()).unwrap();
     assert_eq!(scene.rt(&["list", "--format", "json"]).json(), Value::Null);
     assert_eq!(scene.rt(&["list", "--quiet"]).stdout, "");
     scene.rt(&["list"]).ok();
@@ -273,6 +274,7 @@ fn roots_do_not_see_each_other(scene: &Scene) {
     let container = scene.container(&scene.bundle());
     container.create();
     let other = scene.path("other-root");
+    fs::create_dir(&other).unwrap();
     let elsewhere = |args: &[&str]| scene.call(&[&["--root", other.to_str().unwrap()], args].concat()).done();
     elsewhere(&["state", &container.id]).fails().says("does not exist");
     assert_eq!(elsewhere(&["list", "-q"]).stdout, "");

@@ -46,6 +46,7 @@ mod systemd;
 mod systemd_bus;
 mod teardown;
 mod terminal;
+mod texts;
 mod users;
 
 use std::process::ExitCode;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         exec::TESTS,
         exec_security::TESTS,
         input::TESTS,
+        texts::TESTS,
         features::TESTS,
         hooks::TESTS,
         hook_failures::TESTS,

@@ -1,6 +1,6 @@
 //! `planc list`: prints the containers below `--root`.
 
-use runtime_core::{Container, State};
+use runtime_core::{Container, Error, ErrorKind, State};
 
 use super::Command;
 use crate::args::{Flag, Given};
@@ -24,6 +24,12 @@ fn perform(context: &Context, given: &Given) -> Outcome {
     if format != "table" && format != "json" {
         return Err(invalid("invalid format option").into());
     }
+    // Of the usual one nobody said that it is there; a name that leads nowhere is mistyped.
+    let root = context.runtime.root();
+    if context.names_root && !root.is_dir() {
+        let why = format!("cannot list {}: there is no such directory", root.display());
+        return Err(Error::new(ErrorKind::NotFound, why).into());
+    }
     let states: Result<Vec<State>, _> = context.runtime.list()?.iter().map(Container::state).collect();
     let states = states?;
     let text = if given.is(&QUIET) {
@@ -38,7 +44,7 @@ fn perform(context: &Context, given: &Given) -> Outcome {
 }
 
 /// One line; `null` for none, as engines got it from runc.
-fn json(states: &[State]) -> Result<String, runtime_core::Error> {
+fn json(states: &[State]) -> Result<String, Error> {
     let states = (!states.is_empty()).then_some(states);
     let line = serde_json::to_string(&states).map_err(|e| invalid(format!("cannot be written as JSON: {e}")))?;
     Ok(line + "\n")

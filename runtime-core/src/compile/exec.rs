@@ -180,11 +180,13 @@ fn open_cgroup(joining: &Joining<'_>, plan: &mut Draft) -> Result<(), Invalid> {
         };
     };
     if let Some(names) = below.map(|below| below.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>()) {
-        let why = |odd| format!("no cgroup below the container's has the name {odd}");
+        let why = |odd| format!("bad sub cgroup path: no cgroup below the container's has the name {odd}");
         cgroup::check_names(&names).map_err(|odd| Invalid::new("", why(odd)))?;
     }
     let path = path_text("", path)?;
-    let below = below.map(|below| text("", below)).transpose()?;
+    // Who names the container's own means that one, and no other that there may be room in.
+    let own = joining.options.cgroup.is_some().then_some(".");
+    let below = below.or(own).map(|below| text("", below)).transpose()?;
     let below = below.as_deref().map(Text);
     plan.host("", HostOp::OpenCgroup { path: Text(&path), below, init: joining.init });
     Ok(())

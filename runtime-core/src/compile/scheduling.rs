@@ -33,7 +33,7 @@ impl Scheduling {
     /// Of a new container: `execCPUAffinity` is for what joins it.
     pub(super) fn read(process: &Process, linux: &Linux, plan: &mut Draft) -> Result<Self, Invalid> {
         Ok(Self {
-            attributes: process.scheduler().as_ref().map(attributes).transpose()?,
+            attributes: process.scheduler().as_ref().map(|asked| attributes(asked, plan)).transpose()?,
             io_priority: process.io_priority().as_ref().map(io_priority).transpose()?,
             personality: linux.personality().as_ref().map(|asked| personality(asked, plan)),
             memory: linux.memory_policy().as_ref().map(memory_policy).transpose()?,
@@ -85,7 +85,7 @@ impl Scheduling {
 }
 
 /// sched_setattr(2)
-fn attributes(asked: &Scheduler) -> Result<SchedulerAttributes, Invalid> {
+fn attributes(asked: &Scheduler, plan: &mut Draft) -> Result<SchedulerAttributes, Invalid> {
     use LinuxSchedulerPolicy as Policy;
     let invalid = |name: &str, why: &str| Err(Invalid::new(below(SCHEDULER, name), why));
     let policy = *asked.policy();
@@ -93,7 +93,8 @@ fn attributes(asked: &Scheduler) -> Result<SchedulerAttributes, Invalid> {
     let is_realtime = matches!(policy, Policy::SchedFifo | Policy::SchedRr);
     let nice = asked.nice().unwrap_or(0);
     if nice != 0 && !is_fair {
-        return invalid("nice", "scheduler.nice can only be specified for SchedOther or SchedBatch policy");
+        // The kernel has no use for it there, and does not mind (sched_setattr(2)).
+        plan.note(format!("ignoring a nice value: only SCHED_OTHER and SCHED_BATCH have one ({SCHEDULER}/nice)"));
     }
     if !(-20..=19).contains(&nice) {
         return invalid("nice", &format!("invalid scheduler.nice: {nice}"));
@@ -198,11 +199,14 @@ fn memory_policy(asked: &LinuxMemoryPolicy) -> Result<(u32, Vec<u8>), Invalid> {
     let (_, name, mode, needs) = MODES.into_iter().find(|(mode, ..)| *mode == asked.mode()).unwrap_or(MODES[0]);
     let origin = below(MEMORY_POLICY, "nodes");
     let nodes = asked.nodes().as_deref().filter(|nodes| !nodes.trim().is_empty());
-    match (needs, nodes) {
+    let odd = |why| Invalid::new(&origin, format!("invalid memory policy nodes: {why}"));
+    let nodes = nodes.map(|nodes| numbers(&origin, nodes, "node").map_err(|invalid| odd(invalid.why))).transpose()?;
+    match (needs, &nodes) {
         (Nodes::None, Some(nodes)) => {
-            return Err(Invalid::new(origin, format!("{name} goes with no nodes, not with {nodes:?}")));
+            let count: u32 = nodes.iter().map(|byte| byte.count_ones()).sum();
+            return Err(odd(format!("{name} mode requires 0 nodes but got {count}")));
         }
-        (Nodes::Some, None) => return Err(Invalid::new(origin, format!("{name} needs nodes"))),
+        (Nodes::Some, None) => return Err(odd(format!("{name} needs nodes"))),
         _ => {}
     }
     let mut flags = 0;
@@ -216,7 +220,6 @@ fn memory_policy(asked: &LinuxMemoryPolicy) -> Result<(u32, Vec<u8>), Invalid> {
     if flags != 0 && needs == Nodes::None {
         return Err(Invalid::new(below(MEMORY_POLICY, "flags"), format!("{name} goes with no flags")));
     }
-    let nodes = nodes.map(|nodes| numbers(&origin, nodes, "node")).transpose()?;
     Ok((mode | flags, nodes.unwrap_or_default()))
 }
 

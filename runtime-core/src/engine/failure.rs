@@ -16,21 +16,38 @@ use crate::wire::{HostOp, InitOp, Op, Text};
 
 /// The error of a step that the kernel refused.
 pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error {
-    failed(plan, step, &words(step, errno))
+    let error = failed(plan, step, &words(step, errno));
+    match &step.op {
+        Op::Init(InitOp::Execute { .. }) => error.of_kind(ErrorKind::Program),
+        Op::Init(InitOp::SetScheduler { .. }) if errno == Errno::EPERM && is_confined_to_cpus(plan) => {
+            error.with_note(Some("process scheduler can't be used together with AllowedCPUs".to_owned()))
+        }
+        _ => error,
+    }
+}
+
+/// Whether the plan leaves the container only some CPUs: SCHED_DEADLINE takes all of them (sched_setattr(2), EPERM).
+fn is_confined_to_cpus(plan: &LaunchPlan) -> bool {
+    plan.steps()
+        .any(|step| matches!(step.op, Op::Host(HostOp::SetCgroup { file, .. }) if file.bytes() == b"cpuset.cpus"))
 }
 
 /// The error of a step, with a reason in words.
 pub(super) fn failed(plan: &LaunchPlan, step: &Step<'_>, why: &str) -> Error {
-    let message = not_mounted(&step.op, why).unwrap_or_else(|| format!("cannot {}: {why}", step.sentence()));
-    at(plan, step, message)
+    at(plan, step, in_known_words(&step.op, why).unwrap_or_else(|| format!("cannot {}: {why}", step.sentence())))
 }
 
-/// What users of engines know a mount's failure by (FEATURES.md table 3.b).
-fn not_mounted(op: &Op<'_>, why: &str) -> Option<String> {
-    let Op::Init(op) = op else { return None };
+/// What users of engines know a failure by, which are runc's words (FEATURES.md table 3.b).
+fn in_known_words(op: &Op<'_>, why: &str) -> Option<String> {
     let (source, target) = match op {
-        InitOp::Mount { fstype, source, target, .. } => (source.unwrap_or(*fstype), target),
-        InitOp::Bind { tree, target, .. } => (tree.path(), target),
+        Op::Init(InitOp::Mount { fstype, source, target, .. }) => (source.unwrap_or(*fstype), target),
+        Op::Init(InitOp::Bind { tree, target, .. }) => (tree.path(), target),
+        // It has the program's name in it already.
+        Op::Init(InitOp::Execute { .. }) => return Some(why.to_owned()),
+        Op::Host(HostOp::ConnectSeccompAgent { path, .. }) => {
+            let path = path.bytes().escape_ascii();
+            return Some(format!("failed to connect with seccomp agent {path}: {why}"));
+        }
         _ => return None,
     };
     let what = format!("error mounting {source} to rootfs at {target}");
@@ -138,6 +155,8 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
         Op::Init(InitOp::InstallSeccomp {}) => uninstalled(errno),
         Op::Host(HostOp::SendTerminal { .. } | HostOp::ConnectSeccompAgent { .. }) => unsent(errno),
         Op::Host(HostOp::CheckRootfs { .. }) if errno == Errno::ENOTDIR => "it is no directory".to_owned(),
+        // Nobody takes the name of a cgroup for that of a program.
+        Op::Host(HostOp::OpenCgroup { below: Some(_), .. }) if errno == Errno::ENOENT => lower(errno),
         Op::Host(HostOp::FilterDevices { .. }) => not_filtered(errno),
         // What the kernel needs for it is charged to the cgroup above; nobody is killed for it.
         Op::Host(HostOp::CreateCgroup { .. }) if errno == Errno::ENOMEM => NO_MEMORY.to_owned(),

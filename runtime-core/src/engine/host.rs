@@ -20,12 +20,15 @@ use super::failure;
 use super::walk::Walk;
 use crate::compile::{Acts, Step};
 use crate::error::{Error, Result};
+use crate::facts::unified_mount;
 use crate::host::cgroup::{Cgroup, hand_down, not_set, remove_parents};
 use crate::host::child;
+use crate::host::file::read_small_text;
 use crate::host::process::{Identity, has_ended};
 use crate::host::record::CgroupRecord;
 use crate::host::socket;
 use crate::host::state::{START, StateDir};
+use crate::process::Process;
 use crate::sys::page::errno_of;
 use crate::sys::{clone, process, terminal};
 use crate::wire::{HostOp, IdMap, List, Missing, Ns, Slot, Text};
@@ -188,14 +191,17 @@ impl Walk<'_> {
     }
 
     /// A cgroup below is the container's matter, and may be anything: it is reached without a link, and not from outside.
-    /// The container's own is the one with the recorded inode, not whatever has its name by now.
+    /// The container's own is the one with the recorded inode, not whatever has its name by now. Where that is gone, init
+    /// has left it, for one of the host's that it may write to: the process goes where it went.
     fn open_cgroup(&mut self, below: Option<Text<'_>>) -> nix::Result<()> {
         let record = self.record.cgroup.as_ref().ok_or(Errno::ENOENT)?;
-        let cgroup = record.open()?.ok_or(Errno::ENOENT)?;
+        let own = record.open()?;
         self.may_evade = below.is_none();
-        self.cgroup = Some(match below {
-            None => cgroup,
-            Some(below) => cgroup.open_below(below.0)?,
+        self.cgroup = Some(match (own, below) {
+            (Some(own), None) => own,
+            (Some(own), Some(below)) => own.open_below(below.0)?,
+            (None, None) => self.joined.ok_or(Errno::ENOENT).and_then(cgroup_of_process)?,
+            (None, Some(_)) => return Err(Errno::ENOENT),
         });
         Ok(())
     }
@@ -317,6 +323,19 @@ pub(super) fn start_address(state: &StateDir) -> nix::Result<UnixAddr> {
 
 fn os<'a>(text: Text<'a>) -> &'a OsStr {
     OsStr::from_bytes(CStr::to_bytes(text.0))
+}
+
+/// The cgroup that a process is in, wherever it is below the caller's root of the hierarchy.
+fn cgroup_of_process(process: &Process) -> nix::Result<Cgroup> {
+    let text = read_small_text(format!("/proc/{}/cgroup", process.pid)).map_err(errno_of)?;
+    // Until here its pid may have become another's.
+    if has_ended(&process.pidfd)? {
+        return Err(Errno::ESRCH);
+    }
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/")).ok_or(Errno::ENOENT)?;
+    // One outside of the caller's root begins with ".." (cgroup_namespaces(7)).
+    let root = Cgroup::open(unified_mount().ok_or(Errno::ENOENT)?)?;
+    if path.is_empty() { Ok(root) } else { root.open_below(&CString::new(path).map_err(|_| Errno::EINVAL)?) }
 }
 
 fn check_directory(path: Text<'_>) -> nix::Result<()> {

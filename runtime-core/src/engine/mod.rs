@@ -14,6 +14,7 @@ mod spawn;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;
+mod told;
 mod turn;
 pub(crate) mod unit;
 mod walk;

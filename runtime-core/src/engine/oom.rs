@@ -83,6 +83,12 @@ impl Walk<'_> {
     /// The error of a process that could not be born. Until its execve it shares the memory of this process, and is none
     /// that the kernel kills: it refuses then, by E2BIG where the first page of its arguments is more than there is.
     pub(super) fn unborn(&self, step: &Step<'_>, errno: Errno) -> Error {
+        if errno == Errno::EBUSY && self.joined.is_some() {
+            // runc's words. A cgroup with controlled children takes no process (cgroups(7)).
+            let path = self.record.cgroup.as_ref().map(|cgroup| cgroup.path.display().to_string()).unwrap_or_default();
+            let why = format!("adding pid of the process to cgroups {path}: {}", errno.desc());
+            return failure::failed(self.plan, step, &why);
+        }
         if !matches!(errno, Errno::ENOMEM | Errno::E2BIG) {
             return failure::refused(self.plan, step, errno);
         }

@@ -9,6 +9,7 @@ use super::failure::{self, End};
 use super::hooks;
 use super::host::start_address;
 use super::oom::Kills;
+use super::told::Told;
 use super::turn::{Received, Turn};
 use super::walk::executed;
 use crate::compile::LaunchPlan;
@@ -46,7 +47,10 @@ pub(crate) fn start(state: &StateDir, record: &Record) -> Result<()> {
     #[cfg(feature = "failpoints")]
     super::failpoint::watch(page.recorder(), std::os::fd::AsFd::as_fd(&turn));
     turn.allow(time_of_hooks(&plan)).map_err(|errno| host_error("wait for init", errno))?;
-    let killed = match turn.receive() {
+    let heard = turn.receive();
+    let waited = plan.steps().find(|step| matches!(step.op, Op::Init(InitOp::AwaitStart { .. })));
+    Told::from(waited.map_or(0, |step| step.number)).tell(&plan, page.recorder());
+    let killed = match heard {
         Ok(_) if executed(&plan, &page) => match kills.reason_of_end(record) {
             None => {
                 state.remove_start();

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::{Launching, Program, walk};
 use crate::compile::{Acts, LaunchPlan};
 use crate::error::Result;
@@ -15,7 +17,7 @@ use crate::host::state::StateDir;
 use crate::id::Id;
 use crate::process::Stdio;
 use crate::sys::process::try_wait;
-use crate::wire::{self, HostOp, InitOp, List, Op, Place, Slot, Spaces, Text};
+use crate::wire::{self, HostOp, InitOp, List, Missing, Op, Place, SchedulerAttributes, Slot, Spaces, Text};
 
 pub(super) fn plan(ops: &[Op<'_>]) -> LaunchPlan {
     let mut bytes = Vec::new();
@@ -203,5 +205,19 @@ fn a_label_that_is_not_taken_is_fatal() {
         let error = labelled(name, file, value, expect).err().unwrap_or_else(|| panic!("{name} was taken"));
         assert!(error.to_string().contains(why), "{name}: {error}");
         assert_eq!(error.step().map(|step| step.number), Some(5), "{name}: {error}");
+    }
+}
+
+#[test]
+fn deadlines_on_some_cpus_are_named() {
+    let attributes =
+        SchedulerAttributes { policy: 6, flags: 0, nice: 0, priority: 0, runtime: 1, deadline: 1, period: 1 };
+    let set = Op::Init(InitOp::SetScheduler { attributes });
+    let cpus = HostOp::SetCgroup { file: Text(c"cpuset.cpus"), value: b"0", missing: Missing::Fail };
+    for (plan, is_confined) in [(plan(&[SPAWN, set]), false), (plan(&[Op::Host(cpus), SPAWN, set]), true)] {
+        let step = plan.steps().last().unwrap();
+        let told = super::failure::refused(&plan, &step, Errno::EPERM).to_string();
+        let words = "process scheduler can't be used together with AllowedCPUs";
+        assert_eq!(told.contains(words), is_confined, "{told}");
     }
 }

@@ -16,6 +16,7 @@ use super::net_devices;
 use super::program::Program;
 use super::rdt;
 use super::spawn::{self, Birth};
+use super::told::{self, Told};
 use super::turn::{self, Received, Turn};
 use super::unit::Contact;
 use crate::compile::{Acts, LaunchPlan, Step};
@@ -92,6 +93,8 @@ pub(super) struct Walk<'a> {
     pub(super) rdt_lock: Option<std::fs::File>,
     /// The file that init's pid was written to.
     pub(super) pid_file: Option<PathBuf>,
+    /// How far the log was told of init.
+    told: Told,
     /// When each host step began, by index; 0 where it is init's.
     begins: Option<Vec<u64>>,
 }
@@ -144,6 +147,7 @@ pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
         net_devices: None,
         rdt_lock: None,
         pid_file: None,
+        told: Told::default(),
         begins,
     };
     match walk.perform() {
@@ -163,6 +167,7 @@ impl Walk<'_> {
             match &step.op {
                 Op::Host(op) => {
                     self.await_init()?;
+                    told::step(plan, &step);
                     self.begin();
                     #[cfg(feature = "failpoints")]
                     super::failpoint::at(step.number);
@@ -209,6 +214,12 @@ impl Walk<'_> {
     /// The host's steps are next: init's must be done, of which the last is seen by the end of its turn socket. After a
     /// refork, init is another process than before.
     fn await_init(&mut self) -> Result<()> {
+        let heard = self.hear_init();
+        self.told.tell(self.plan, self.page.recorder());
+        heard
+    }
+
+    fn hear_init(&mut self) -> Result<()> {
         let Some(init) = self.init.as_mut().filter(|init| init.acting) else { return Ok(()) };
         init.acting = false;
         #[cfg(feature = "failpoints")]
@@ -239,6 +250,7 @@ impl Walk<'_> {
             // process there is nothing to wait for (ECHILD).
             is_child(&pidfd).map_err(failed)?;
             reap(&init.process.pidfd);
+            log::debug!("init was born again as process {pid}");
             init.process = Process { pid, pidfd };
         }
         Ok(())
@@ -280,6 +292,7 @@ impl Walk<'_> {
         self.id_maps = (1..).map(Slot).zip(slots).filter(|(slot, _)| mapping(*slot)).collect();
         // Init may have been born again by now, which says another one.
         let _ = self.page.recorder().pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
+        log::debug!("init was born as process {pid}");
         self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
         Ok(())
     }

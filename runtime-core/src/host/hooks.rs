@@ -35,6 +35,42 @@ const END_LIMIT: Duration = Duration::from_secs(3);
 /// How much of each stream is kept, in bytes: its end, where a program says why it failed.
 const KEPT: usize = 4096;
 
+/// What Go, and so runc, says of a signal: users look for these words (signal(7)).
+const SIGNALS: [&str; 32] = [
+    "",
+    "hangup",
+    "interrupt",
+    "quit",
+    "illegal instruction",
+    "trace/breakpoint trap",
+    "aborted",
+    "bus error",
+    "floating point exception",
+    "killed",
+    "user defined signal 1",
+    "segmentation fault",
+    "user defined signal 2",
+    "broken pipe",
+    "alarm clock",
+    "terminated",
+    "stack fault",
+    "child exited",
+    "continued",
+    "stopped (signal)",
+    "stopped",
+    "stopped (tty input)",
+    "stopped (tty output)",
+    "urgent I/O condition",
+    "CPU time limit exceeded",
+    "file size limit exceeded",
+    "virtual timer expired",
+    "profiling timer expired",
+    "window changed",
+    "I/O possible",
+    "power failure",
+    "bad system call",
+];
+
 /// Why a hook failed. Its `Display` is what follows "error running … hook #…: ".
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -55,10 +91,14 @@ impl fmt::Display for Failure {
             Self::Ended(status, output) => {
                 match status.signal() {
                     None => write!(f, "exit status {}", status.code().unwrap_or_default())?,
-                    Some(signal) => match Signal::try_from(signal) {
-                        Ok(name) => write!(f, "signal: {name}")?,
-                        Err(_) => write!(f, "signal: {signal}")?,
+                    Some(signal) => match SIGNALS.get(signal.unsigned_abs() as usize).filter(|words| !words.is_empty())
+                    {
+                        Some(words) => write!(f, "signal: {words}")?,
+                        None => write!(f, "signal: signal {signal}")?,
                     },
+                }
+                if status.core_dumped() {
+                    f.write_str(" (core dumped)")?;
                 }
                 output
             }
@@ -287,8 +327,12 @@ mod tests {
         };
         for (failure, words) in [
             (Failure::Ended(ExitStatus::from_raw(1 << 8), output(b"no\n")), "exit status 1, stdout: , stderr: no"),
-            (Failure::Ended(ExitStatus::from_raw(9), output(b"")), "signal: SIGKILL, stdout: , stderr: "),
-            (Failure::Ended(ExitStatus::from_raw(40), output(b"")), "signal: 40, stdout: , stderr: "),
+            (Failure::Ended(ExitStatus::from_raw(9), output(b"")), "signal: killed, stdout: , stderr: "),
+            (
+                Failure::Ended(ExitStatus::from_raw(31 | 0x80), output(b"")),
+                "signal: bad system call (core dumped), stdout: , stderr: ",
+            ),
+            (Failure::Ended(ExitStatus::from_raw(40), output(b"")), "signal: signal 40, stdout: , stderr: "),
             (Failure::Overdue(2, output(b"")), "hook ran past specified timeout of 2.0s, stdout: , stderr: "),
             (Failure::Host(Errno::ENOENT), "its program does not exist (ENOENT)"),
         ] {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxResources, Process, Spec};
 use serde::de::IgnoredAny;
 
 use super::{check, loosen};
@@ -137,7 +137,12 @@ impl Text {
 
 /// Whether there may be flags that oci-spec passes over, since it spells them otherwise.
 fn has_flags_of_old(spec: &Spec) -> bool {
-    spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some())
+    spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some() || has_pages_of_no_size(linux))
+}
+
+fn has_pages_of_no_size(linux: &Linux) -> bool {
+    let limits = linux.resources().as_ref().and_then(|resources| resources.hugepage_limits().as_ref());
+    limits.into_iter().flatten().any(|limit| limit.page_size().is_empty())
 }
 
 /// oci-spec reads a limit of pids that is absent, which is none, as the limit 0, and so the numbers of a device.

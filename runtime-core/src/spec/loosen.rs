@@ -38,7 +38,13 @@ fn invalid(error: &serde_path_to_error::Error<serde_json::Error>) -> Invalid {
     // In a tree there are no lines.
     let why = inner.to_string();
     let why = why.split(" at line ").next().unwrap_or_default();
-    Invalid::new(pointer(error.path()), why)
+    let pointer = pointer(error.path());
+    let why = match pointer.strip_prefix("/linux/memoryPolicy") {
+        Some("" | "/mode") => format!("invalid memory policy mode: {why}"),
+        Some(rest) if rest.starts_with("/flags") => format!("invalid memory policy flag: {why}"),
+        _ => why.to_owned(),
+    };
+    Invalid::new(pointer, why)
 }
 
 fn pointer(path: &Path) -> String {
@@ -175,6 +181,15 @@ fn respell(value: &mut Value) {
             if let Some(flag) = rdt.remove(ours) {
                 rdt.insert(theirs.to_owned(), flag);
             }
+        }
+    }
+    // Go takes the key in any case, and so did every engine's runtime until now.
+    let limits = value.pointer_mut("/linux/resources/hugepageLimits").and_then(Value::as_array_mut);
+    for limit in limits.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if !limit.contains_key("pageSize")
+            && let Some(size) = limit.remove("pagesize")
+        {
+            limit.insert("pageSize".to_owned(), size);
         }
     }
     // Blanks are tolerated, and an empty list is none.
