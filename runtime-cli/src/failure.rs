@@ -101,7 +101,11 @@ impl From<Error> for Failure {
 
 /// A failed system call of the command line itself.
 pub(crate) fn host(what: &str, error: impl Into<io::Error>) -> Error {
-    Error::new(ErrorKind::Host, format!("cannot {what}: {}", error.into()))
+    let error = error.into();
+    // Not the errno's own words: engines take "no such file or directory" for a missing program.
+    let why =
+        if error.kind() == io::ErrorKind::NotFound { "does not exist (ENOENT)".into() } else { error.to_string() };
+    Error::new(ErrorKind::Host, format!("cannot {what}: {why}"))
 }
 
 /// An argument that asks for what cannot be.

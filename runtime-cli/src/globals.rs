@@ -55,12 +55,13 @@ impl Program {
     }
 
     /// The lines of `--version`. Engines look for `version`, `commit: ` and `spec: `; go-runc for `runc version `,
-    /// which it finds where planc is called runc.
+    /// which it finds where planc is called runc. Whose version it then is its build metadata says (semver.org, 10).
     pub(crate) fn version(&self) -> String {
         format!(
-            "{} version {}\ncommit: {}\nspec: {RUNTIME_SPEC}\nrustc: {}\n",
+            "{} version {}{}\ncommit: {}\nspec: {RUNTIME_SPEC}\nrustc: {}\n",
             self.name,
             env!("CARGO_PKG_VERSION"),
+            if self.name == "planc" { "" } else { "+planc" },
             option_env!("PLANC_COMMIT").unwrap_or("unknown"),
             option_env!("PLANC_RUSTC").unwrap_or("unknown"),
         )
@@ -113,7 +114,7 @@ fn rootless(value: &OsStr) -> Result<Rootless, Error> {
     match truth(value) {
         Some(true) => Ok(Rootless::Yes),
         Some(false) => Ok(Rootless::No),
-        None if value == "auto" || value.is_empty() => Ok(Rootless::Auto),
+        None if value.eq_ignore_ascii_case("auto") || value.is_empty() => Ok(Rootless::Auto),
         None => Err(invalid(format!("invalid value {value:?} for flag -rootless: it is true, false or auto"))),
     }
 }
@@ -186,6 +187,8 @@ mod tests {
         for (line, wanted) in [
             ("list", Rootless::Auto),
             ("--rootless auto", Rootless::Auto),
+            ("--rootless=AUTO", Rootless::Auto),
+            ("--rootless=", Rootless::Auto),
             ("--rootless=true", Rootless::Yes),
             ("--rootless 0", Rootless::No),
         ] {

@@ -25,7 +25,7 @@ impl Format {
     /// The format that `--log-format` names.
     pub(crate) fn new(name: &str) -> Result<Self, Error> {
         match name {
-            "text" => Ok(Self::Text),
+            "" | "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             _ => Err(invalid(format!("invalid log-format: {name:?}"))),
         }

@@ -85,12 +85,26 @@ fn version() {
 #[test]
 fn it_speaks_by_the_name_it_was_called() {
     let scratch = Scratch::new("name");
-    let runc = scratch.join("runc");
-    symlink(PLANC, &runc).unwrap();
-    let version = Command::new(&runc).arg("--version").output().unwrap();
-    assert!(text(&version.stdout).starts_with("runc version "));
-    let create = Command::new(&runc).args(["create", "../x"]).output().unwrap();
-    assert!(text(&create.stderr).contains("msg=\"runc create failed: invalid container ID format"), "{create:?}");
+    for name in ["runc", "crun"] {
+        let (link, copy) = (scratch.join(name), scratch.join("copy").join(name));
+        symlink(PLANC, &link).unwrap();
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(PLANC, &copy).unwrap();
+        let mut renamed = Command::new(PLANC);
+        for program in [&mut Command::new(&link), &mut Command::new(&copy), renamed.arg0(name)] {
+            let version = program.arg("--version").output().unwrap();
+            // Called runc it must not be taken for that version of runc: the build metadata says whose it is.
+            let first = format!("{name} version {}+planc", env!("CARGO_PKG_VERSION"));
+            assert_eq!(text(&version.stdout).lines().next(), Some(first.as_str()));
+        }
+        let create = Command::new(&link).args(["create", "../x"]).output().unwrap();
+        let message = format!("msg=\"{name} create failed: invalid container ID format");
+        assert!(text(&create.stderr).contains(&message), "{create:?}");
+        let exec = Command::new(&link).args(["exec", "../x", "true"]).output().unwrap();
+        assert!(text(&exec.stderr).contains("msg=\"exec failed: invalid container ID format"), "{exec:?}");
+        let usage = Command::new(&link).args(["run", "--help"]).output().unwrap();
+        assert!(text(&usage.stdout).contains(&format!("USAGE:\n   {name} run ")), "{usage:?}");
+    }
     let count = Command::new(PLANC).arg0("/some/where/runc").arg("state").output().unwrap();
     fails(&count, 1, "/some/where/runc: \"state\" requires exactly 1 argument(s)");
 }
@@ -130,9 +144,7 @@ fn bad_arguments() {
     fails(&planc(&["--root", "/", "list"]), 1, "option --root argument should not be set to /");
     fails(&planc(&["--log-format", "x", "list"]), 1, "invalid log-format: \"x\"");
     fails(&planc(&["list", "-f", "x"]), 1, "invalid format option");
-    fails(&planc(&["ps", "-f", "x", "id"]), 1, "invalid format option");
     fails(&planc(&["pause", ""]), 1, "container id cannot be empty");
-    fails(&planc(&["kill", "id", "FOO"]), 1, "unknown signal \"FOO\"");
     fails(&planc(&["state", ""]), 1, "container id cannot be empty");
     let long = "x".repeat(2000);
     for id in ["../x", ".", "a/b", &long] {
@@ -148,13 +160,13 @@ fn the_log_has_the_error_as_its_last_line() {
     let log = scratch.join("log.json");
     let log = log.to_str().unwrap();
     for lines in 1..=2 {
-        let output = planc(&["--log", log, "--log-format", "json", "--debug", "kill", "id", "FOO"]);
-        assert_eq!(text(&output.stderr), "unknown signal \"FOO\"\n");
+        let output = planc(&["--log", log, "--log-format", "json", "--debug", "list", "-f", "x"]);
+        assert_eq!(text(&output.stderr), "invalid format option\n");
         let written = fs::read_to_string(log).unwrap();
         let errors: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let errors: Vec<_> = errors.iter().filter(|line| line["level"] == "error").collect();
         assert_eq!(errors.len(), lines, "it is appended to");
-        assert_eq!(errors[lines - 1]["msg"], "unknown signal \"FOO\"");
+        assert_eq!(errors[lines - 1]["msg"], "invalid format option");
         assert!(written.lines().last().unwrap().contains("\"error\""));
     }
     assert_eq!(fs::metadata(log).unwrap().permissions().mode() & 0o7133, 0, "0644, less the umask");

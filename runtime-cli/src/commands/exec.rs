@@ -107,10 +107,11 @@ fn from_flags(container: &Container, given: &Given) -> Result<Process, Error> {
     if let Some(cwd) = given.path(&CWD) {
         process.set_cwd(cwd);
     }
-    if let Some(label) = given.value(&LABEL) {
+    let text = |flag| given.value(flag).filter(|text| !text.is_empty());
+    if let Some(label) = text(&LABEL) {
         process.set_selinux_label(Some(utf8("--process-label", label)?));
     }
-    if let Some(profile) = given.value(&APPARMOR) {
+    if let Some(profile) = text(&APPARMOR) {
         process.set_apparmor_profile(Some(utf8("--apparmor", profile)?));
     }
     if given.value(&NO_NEW_PRIVS).is_some() {

@@ -19,9 +19,11 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn perform(context: &Context, given: &Given) -> Outcome {
-    let signal = signals::parse(given.word(1).as_deref().unwrap_or("TERM"))?;
+    // Of a container that is gone engines must hear that, whatever the signal is.
+    let container = super::container(context, given)?;
+    let signal = signals::parse(given.word(1).as_deref().filter(|name| !name.is_empty()).unwrap_or("TERM"))?;
     let target = if given.is(&ALL) { Target::All } else { Target::Init };
-    match super::container(context, given)?.kill(signal, target) {
+    match container.kill(signal, target) {
         // Engines clean up with --all, and take an error for a container that cannot be killed.
         Err(error) if target == Target::All && error.kind() == ErrorKind::WrongStatus => Ok(0),
         done => done.map(|()| 0).map_err(Into::into),

@@ -21,7 +21,8 @@ pub(super) const COMMAND: Command = Command {
 
 fn perform(context: &Context, given: &Given) -> Outcome {
     let format = given.value(&FORMAT).unwrap_or("table".as_ref());
-    if format != "table" && format != "json" {
+    // Ids alone have no format.
+    if !given.is(&QUIET) && format != "table" && format != "json" {
         return Err(invalid("invalid format option").into());
     }
     // Of the usual one nobody said that it is there; a name that leads nowhere is mistyped.

@@ -23,11 +23,11 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn perform(context: &Context, given: &Given) -> Outcome {
+    let pids = super::container(context, given)?.processes()?;
     let format = given.value(&FORMAT).unwrap_or("table".as_ref());
     if format != "table" && format != "json" {
         return Err(invalid("invalid format option").into());
     }
-    let pids = super::container(context, given)?.processes()?;
     let text = if format == "json" {
         let line = serde_json::to_string(&pids).map_err(|e| invalid(format!("cannot be written as JSON: {e}")))?;
         line + "\n"
