@@ -232,10 +232,8 @@ fn each_flag_is_taken_in_each_spelling() {
                     None => [&words[..], &words[..], &["list", "--help"]].concat(),
                 };
                 let done = planc(&line);
-                assert!(
-                    done.code == 0 && done.stdout.contains(&usage) && done.message.is_empty(),
-                    "{line:?}: {done:?}"
-                );
+                let is_silent = done.message.is_empty() || *name == "debug";
+                assert!(done.code == 0 && done.stdout.contains(&usage) && is_silent, "{line:?}: {done:?}");
                 let wrong = match value {
                     Some(_) => (vec![format!("-{name}")], format!("flag needs an argument: -{name}")),
                     None => (

@@ -56,7 +56,7 @@ ops! {
     /// Journals the id; the directory is made with mkdir, which is what makes the id unique.
     1 ClaimId { path: Text<'a> } => "make the state directory {path}";
     /// Fails before anything is made where the root filesystem is missing.
-    2 CheckRootfs { path: Text<'a> } => "check that the root filesystem {path} is a directory";
+    2 CheckRootfs { path: Text<'a> } => "look up the directory of the root filesystem {path}";
     /// `path` starts at the hierarchy's mount point `root`.
     /// `controllers`, separated by spaces, are handed down to it by every cgroup above it that can.
     3 CreateCgroup { root: Text<'a>, path: Text<'a>, controllers: Text<'a> } => "make the cgroup {path}";

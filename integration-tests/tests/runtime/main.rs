@@ -8,6 +8,8 @@ mod cgroups;
 mod descriptors;
 mod devices;
 mod doctor;
+mod engine_errors;
+mod engines;
 mod events;
 mod exec;
 mod exec_security;
@@ -93,6 +95,8 @@ fn main() -> ExitCode {
         exec_security::TESTS,
         input::TESTS,
         texts::TESTS,
+        engines::TESTS,
+        engine_errors::TESTS,
         features::TESTS,
         hooks::TESTS,
         hook_failures::TESTS,

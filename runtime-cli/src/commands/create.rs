@@ -40,8 +40,5 @@ fn create(context: &Context, given: &Given) -> Result<(), Error> {
     let bundle = launch::bundle(given)?;
     let (is_asked_for, has_socket) = (terminal::is_asked_for(&bundle), options.console_socket.is_some());
     terminal::check(&context.program.name, is_asked_for, has_socket, Then::Return)?;
-    launch::warn(bundle.warnings());
-    let container = context.runtime.create(&id, &bundle, &options, stdio)?;
-    launch::warn(container.warnings());
-    Ok(())
+    launch::told(&bundle, context.runtime.create(&id, &bundle, &options, stdio)).map(drop)
 }

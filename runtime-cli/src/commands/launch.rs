@@ -1,6 +1,6 @@
 //! What create, run and explain have in common: the flags that say how a container is made.
 
-use runtime_core::{Bundle, CgroupDriver, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
+use runtime_core::{Bundle, CgroupDriver, Container, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
 
 use crate::args::{Flag, Given};
 use crate::descriptors::Passed;
@@ -67,6 +67,16 @@ pub(super) fn failure(context: &Context, given: &Given, verb: &'static str, erro
         error
     };
     Failure::Launch { verb, error, advice }
+}
+
+/// The container that was made of a bundle, with the warnings of both. Where none was made they are for who asks for more
+/// (`--debug`): podman reads one line, the error.
+pub(super) fn told(bundle: &Bundle, made: Result<Container, Error>) -> Result<Container, Error> {
+    match &made {
+        Ok(container) => warn(bundle.warnings().iter().chain(container.warnings())),
+        Err(_) => bundle.warnings().iter().for_each(|warning| log::debug!("{warning}")),
+    }
+    made
 }
 
 /// Logs what the user should know although it goes on.

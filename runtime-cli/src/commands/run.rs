@@ -44,14 +44,12 @@ fn run(context: &Context, given: &Given) -> Result<u8, Error> {
     let then = if given.is(&DETACH) { Then::Return } else { Then::Stay };
     let is_asked_for = terminal::is_asked_for(&bundle);
     terminal::check(&context.program.name, is_asked_for, options.console_socket.is_some(), then)?;
-    launch::warn(bundle.warnings());
     let orphans = if given.is(&NO_SUBREAPER) { Orphans::Leave } else { Orphans::Reap };
     // Before the window is looked at: what it changes to later is a signal then.
     let vigil = (then == Then::Stay).then(|| Vigil::begin(orphans)).transpose()?;
     let caller = (then == Then::Stay && is_asked_for).then(Caller::find).transpose()?;
     options.window = caller.as_ref().map(Caller::window);
-    let mut container = context.runtime.run(&id, &bundle, &options, stdio)?;
-    launch::warn(container.warnings());
+    let mut container = launch::told(&bundle, context.runtime.run(&id, &bundle, &options, stdio))?;
     let Some(vigil) = vigil else { return Ok(0) };
     let proxy = container.terminal().zip(caller).map(|(master, caller)| Proxy::begin(master, caller)).transpose();
     let ended = proxy.and_then(|proxy| vigil.until_container_ends(&container, proxy));

@@ -256,15 +256,17 @@ fn kernel() -> String {
     )
 }
 
-/// Why a process has not the label it was to have. Engines look for AppArmor's words (FEATURES.md table 3).
+/// Why a process has not the label it was to have. Engines look for AppArmor's words, and podman for the file between
+/// back-quotes (FEATURES.md table 3).
 fn unlabelled(file: Text<'_>, value: Text<'_>, errno: Errno) -> String {
     let why = match errno {
         Errno::EPROTO => "what is read back is another label".to_owned(),
+        Errno::ENOENT => any(errno),
         errno => lower(errno),
     };
     let is_profile = value.bytes().starts_with(b"exec ");
     let what = if is_profile { "apparmor failed to apply profile" } else { "selinux label is not taken" };
-    format!("{what}: write /proc/thread-self/attr/{}: {why}", file.bytes().escape_ascii())
+    format!("{what}: write `/proc/thread-self/attr/{}`: {why}", file.bytes().escape_ascii())
 }
 
 /// Why a seccomp filter could not be installed, or its listener not be sent.

@@ -196,9 +196,9 @@ fn a_label_that_is_not_taken_is_fatal() {
         ("label-other", c"exec", c"u:r:t:s0", c"u:r:other", "what is read back is another label"),
         ("label-longer", c"exec", c"u:r:tt:s0", c"u:r:t", "what is read back is another label"),
         ("label-shorter", c"exec", c"u:r", c"u:r:t", "what is read back is another label"),
-        ("label-profile", c"apparmor/exec", c"exec a", c"a", "apparmor failed to apply profile: write /proc/"),
+        ("label-profile", c"apparmor/exec", c"exec a", c"a", "profile: write `/proc/thread-self/attr/apparmor/exec`: "),
         ("label-left", c"keycreate", c"x", c"", "what is read back is another label"),
-        ("label-missing", c"nosuch", c"exec a", c"exec a", "attr/nosuch: no such file or directory"),
+        ("label-missing", c"nosuch", c"exec a", c"exec a", "attr/nosuch`: does not exist (ENOENT)"),
         ("label-link", c"link", c"x", c"x", "symbolic link"),
         ("label-out", c"../exec/../../x", c"x", c"x", "selinux label is not taken"),
     ] {
