@@ -14,6 +14,7 @@ mod events;
 mod exec;
 mod exec_security;
 mod features;
+mod flags;
 mod hook_failures;
 mod hook_limits;
 mod hooks;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         exec_security::TESTS,
         input::TESTS,
         texts::TESTS,
+        flags::TESTS,
         engines::TESTS,
         engine_errors::TESTS,
         features::TESTS,
