@@ -2,6 +2,7 @@
 //! without containers (runtime-cli/tests/flags.rs).
 
 use std::fs;
+use std::time::Duration;
 
 use integration_tests::harness::Need;
 use integration_tests::process;
@@ -25,6 +26,7 @@ integration_tests::tests! {
     // runc reads the file and passes over the flags. Who gives both wants both.
     of_update_go_before_its_file[Need::Planc, Need::Works("grep -qw pids /sys/fs/cgroup/cgroup.controllers")],
     detach_and_keep_can_be_false,
+    of_exec_let_it_wait_for_a_paused_container,
 }
 
 fn of_run_stand_before_and_behind_the_id(scene: &Scene) {
@@ -151,4 +153,17 @@ fn detach_and_keep_can_be_false(scene: &Scene) {
     let container = scene.container(bundle.sh("exit 5"));
     container.run_call(&["--detach", "--keep=true", "--keep=false", "--detach=false"]).done().exits(5);
     container.assert_gone();
+}
+
+fn of_exec_let_it_wait_for_a_paused_container(scene: &Scene) {
+    let container = running(scene);
+    scene.rt(&["pause", &container.id]).ok();
+    container.exec(&[], &["true"]).exits(255).says("exec failed: cannot exec in a paused container");
+    container.exec(&["--ignore-paused=false", "-d"], &["true"]).exits(255).says("cannot exec in a paused container");
+    let mut waiting = container.exec_call(&["--ignore-paused"], &["echo", "awake"]).spawn();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(waiting.runs() && waiting.printed().is_empty(), "it waits");
+    scene.rt(&["resume", &container.id]).ok();
+    assert_eq!(waiting.wait().ok().stdout, "awake\n");
+    container.delete_force();
 }
