@@ -18,6 +18,7 @@ mod flags;
 mod hook_failures;
 mod hook_limits;
 mod hooks;
+mod host_mounts;
 mod idmap;
 mod input;
 mod killsweep;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         racers::TESTS,
         missing::TESTS,
         rootfs::TESTS,
+        host_mounts::TESTS,
         devices::TESTS,
         process::TESTS,
         scheduling::TESTS,
