@@ -15,6 +15,8 @@ pub(crate) enum Takes {
     Value,
     /// A decimal number from 0.
     Number,
+    /// A decimal number, also below 0.
+    Integer,
     /// A duration, as Go writes it.
     Duration,
 }
@@ -42,6 +44,11 @@ impl Flag {
     /// A flag with a number.
     pub(crate) const fn number(name: &'static str, about: &'static str) -> Self {
         Self { name, short: None, takes: Takes::Number, about }
+    }
+
+    /// A flag with a number that may be below 0.
+    pub(crate) const fn integer(name: &'static str, about: &'static str) -> Self {
+        Self { name, short: None, takes: Takes::Integer, about }
     }
 
     /// A flag with a duration.
@@ -188,6 +195,7 @@ impl Words {
                 let text = value.to_str();
                 let is_valid = match flag.takes {
                     Takes::Number => text.is_some_and(|text| text.parse::<u32>().is_ok()),
+                    Takes::Integer => text.is_some_and(|text| text.parse::<i64>().is_ok()),
                     Takes::Duration => text.and_then(duration::parse).is_some(),
                     Takes::Switch | Takes::Value => true,
                 };
@@ -239,7 +247,8 @@ mod tests {
     const NO_SUBREAPER: Flag = Flag::switch("no-subreaper", "");
     const PRESERVE: Flag = Flag::number("preserve-fds", "");
     const INTERVAL: Flag = Flag::duration("interval", "");
-    const KNOWN: &[&Flag] = &[&BUNDLE, &DETACH, &NO_SUBREAPER, &PRESERVE, &INTERVAL, &HELP];
+    const LIMIT: Flag = Flag::integer("limit", "");
+    const KNOWN: &[&Flag] = &[&BUNDLE, &DETACH, &NO_SUBREAPER, &PRESERVE, &LIMIT, &INTERVAL, &HELP];
 
     fn read(line: &str) -> Result<Given, String> {
         Words::new(line.split_whitespace().map(OsString::from)).read(KNOWN, Until::End)
@@ -272,6 +281,7 @@ mod tests {
         assert_eq!(read("--bundle=a=b").unwrap().path(&BUNDLE), Some(PathBuf::from("a=b")));
         assert_eq!(read("--bundle=").unwrap().path(&BUNDLE), None);
         assert_eq!(read("--preserve-fds 3").unwrap().number(&PRESERVE), Some(3));
+        assert_eq!(read("--limit -1").unwrap().value(&LIMIT).unwrap(), "-1");
         assert_eq!(read("--interval -5ms").unwrap().duration(&INTERVAL), Some(-5_000_000));
     }
 
@@ -318,6 +328,8 @@ mod tests {
             ("--detach=maybe", "invalid boolean value \"maybe\" for -detach: parse error"),
             ("--preserve-fds x", "invalid value \"x\" for flag -preserve-fds: parse error"),
             ("--interval 5", "invalid value \"5\" for flag -interval: parse error"),
+            ("--limit 1.5", "invalid value \"1.5\" for flag -limit: parse error"),
+            ("--limit=", "invalid value \"\" for flag -limit: parse error"),
             ("--preserve-fds -1", "invalid value \"-1\" for flag -preserve-fds: parse error"),
         ] {
             assert_eq!(read(line).unwrap_err(), error, "{line}");

@@ -15,7 +15,7 @@ integration_tests::tests! {
     of_exec_are_nothing_beside_a_file,
     are_not_split_at_commas,
     the_last_one_counts,
-    // The parser of runc up to 1.3 refuses what is spelt in two ways at once; since its version 3 it does not.
+    // Version 1 of runc's parser (urfave/cli) refuses what is spelt in two ways at once, version 3 does not.
     the_last_one_counts_however_it_is_spelt[Need::Planc],
     an_empty_one_is_none,
     // runc 1.1 passes a word without `=` on, which no program takes for a variable; since 1.3 it is refused there too.

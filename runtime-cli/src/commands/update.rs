@@ -13,7 +13,7 @@ use crate::globals::Context;
 
 const RESOURCES: Flag =
     Flag::value("resources", "read linux.resources from this file, - for standard input; flags go before it").or("r");
-const BLKIO_WEIGHT: Flag = Flag::value("blkio-weight", "I/O weight, 10 to 1000");
+const BLKIO_WEIGHT: Flag = Flag::integer("blkio-weight", "I/O weight, 10 to 1000");
 const CPU_PERIOD: Flag = Flag::value("cpu-period", "the period that the quota is of, in microseconds");
 const CPU_QUOTA: Flag = Flag::value("cpu-quota", "CPU time a period, in microseconds; -1 for no limit");
 const CPU_BURST: Flag = Flag::value("cpu-burst", "CPU time that may be saved up for later, in microseconds");
@@ -29,7 +29,7 @@ const MEMORY: Flag = Flag::value("memory", "memory limit in bytes, or 512M and t
 const MEMORY_RESERVATION: Flag = Flag::value("memory-reservation", "memory that is protected from reclaim");
 const MEMORY_SWAP: Flag =
     Flag::value("memory-swap", "limit of memory and swap together; -1 for as much swap as there is");
-const PIDS_LIMIT: Flag = Flag::value("pids-limit", "how many processes there may be; -1 for no limit");
+const PIDS_LIMIT: Flag = Flag::integer("pids-limit", "how many processes there may be; -1 for no limit");
 const L3_CACHE_SCHEMA: Flag =
     Flag::value("l3-cache-schema", "L3 cache schema of the class of service (intelRdt), L3:0=ff;1=c0");
 const MEM_BW_SCHEMA: Flag =
