@@ -246,7 +246,6 @@ fn every_success_is_silent(scene: &Scene) {
         (&["exec", "-d", id, "true"], false),
         (&["pause", id], false),
         (&["resume", id], false),
-        (&["ps", id], true),
         (&["ps", "-f", "json", id], true),
         (&["events", "--stats", id], true),
         (&["list"], true),
