@@ -253,6 +253,8 @@ fn what_is_no_container_is_passed_over(scene: &Scene) {
 fn list_while_others_come_and_go(scene: &Scene) {
     let bundle = scene.bundle();
     let containers: Vec<Container<'_>> = (0..4).map(|_| scene.container(&bundle)).collect();
+    // A root that is named and not there is an error of list.
+    fs::create_dir(scene.root()).unwrap();
     std::thread::scope(|threads| {
         for container in &containers {
             threads.spawn(move || {
