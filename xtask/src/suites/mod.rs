@@ -133,8 +133,8 @@ impl Job<'_> {
             command.arg(format!("{}={}", runtime.name, runtime.path.display()));
         }
         command.arg("--").args(self.what).current_dir(root());
-        // /mnt: a folder that every machine has, and on which nothing of it is.
-        command.env("SUITE", self.suite).env("LANE_OUT", self.out).env("LANE_DATA", "/mnt");
+        // /media: a folder that every machine has and that nothing needs. Not /mnt, which the uml lane has its old root on.
+        command.env("SUITE", self.suite).env("LANE_OUT", self.out).env("LANE_DATA", "/media");
         command.env("LANE_TIMEOUT", (self.minutes * 60).to_string()).envs(self.environment.iter().cloned());
         succeed(&mut command)?;
         std::fs::read_to_string(self.out.join("kernel")).map(|kernel| kernel.trim().to_owned()).map_err(failed)

@@ -45,8 +45,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let runtimes = runtimes(&options, &folder)?;
     let lanes = if options.lanes.is_empty() { &[Lane::Native, Lane::Uml][..] } else { &options.lanes };
     let mut faults = Vec::new();
-    for &lane in lanes {
-        let report = in_lane(lane, &suite, &runtimes, &options, &folder)?;
+    for (&lane, report) in lanes.iter().zip(in_lanes(lanes, &suite, &runtimes, &options, &folder)) {
+        let report = report?;
         println!("{}", report::table(&report, true));
         let whole = options.wanted.is_empty();
         faults.extend(judge::faults(Measure::Reasons, lane.name(), &report.runs, reasons::OCI, whole));
@@ -69,6 +69,24 @@ fn runtimes(options: &Options, folder: &Path) -> Result<Vec<Runtime>> {
         runtimes.push(Runtime::beside(path)?);
     }
     distinct(runtimes)
+}
+
+/// At the same time: the kernel of the uml lane has one processor.
+fn in_lanes(
+    lanes: &[Lane],
+    suite: &Suite,
+    runtimes: &[Runtime],
+    options: &Options,
+    folder: &Path,
+) -> Vec<Result<Report>> {
+    std::thread::scope(|scope| {
+        let run = |&lane| scope.spawn(move || in_lane(lane, suite, runtimes, options, folder));
+        let running: Vec<_> = lanes.iter().map(run).collect();
+        running
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or_else(|_| Err("a lane's thread panicked".to_owned())))
+            .collect()
+    })
 }
 
 fn in_lane(lane: Lane, suite: &Suite, runtimes: &[Runtime], options: &Options, folder: &Path) -> Result<Report> {
