@@ -52,7 +52,7 @@ pub(super) const OCI: &[Reason] = &[
     Reason {
         places: BOTH,
         tests: &["start"],
-        why: "wants start to succeed where config.json has no process; runtime.md#start: it MUST generate an error",
+        why: "creates a container without a process and wants start of it to succeed; runtime.md#start: it MUST generate an error",
         despite: &[],
     },
     Reason {

@@ -151,11 +151,17 @@ fn failure(said: &[&str]) -> String {
         let is_place = line.starts_with('(') || line.starts_with("in test file") || line.starts_with('`');
         !is_place && !line.is_empty() && !line.starts_with("status=")
     });
+    let last = last.map(|last| without_time(last));
     match (line, last) {
         (Some(line), Some(last)) => format!("{line}: {last}"),
         (Some(line), None) => line.to_owned(),
-        (None, last) => last.copied().unwrap_or("nothing said").to_owned(),
+        (None, last) => last.unwrap_or("nothing said").to_owned(),
     }
+}
+
+/// A line of a log without its time, which would differ from run to run.
+fn without_time(line: &str) -> &str {
+    line.strip_prefix("time=\"").and_then(|rest| Some(rest.split_once("\" ")?.1)).unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -198,13 +204,16 @@ mod tests {
     fn tests_of_a_file() {
         let text = "1..4\nok 1 runc run\nok 2 runc # two # skip test requires systemd\n\
             not ok 3 runc kill\n# (in test file kill.bats, line 9)\n#   `[ \"$status\" -eq 0 ]' failed\n\
-            # runc spec (status=0)\n#\n# no such thing\n# --- teardown ---\n# rmdir: no\n\
+            # runc spec (status=0)\n#\n# time=\"now\" level=error msg=\"no such thing\"\n# --- teardown ---\n# rmdir: no\n\
             not ok 4 runc slow # timeout after 45s\n# status=1 seconds=3\n";
         let outcomes = file("kill", text);
         assert_eq!(outcomes.len(), 4);
         assert_eq!(outcomes["kill: runc run"], Outcome::pass());
         assert_eq!(outcomes["kill: runc # two"], Outcome::skip("test requires systemd"));
-        assert_eq!(outcomes["kill: runc kill"], Outcome::fail("[ \"$status\" -eq 0 ]: no such thing"));
+        assert_eq!(
+            outcomes["kill: runc kill"],
+            Outcome::fail("[ \"$status\" -eq 0 ]: level=error msg=\"no such thing\"")
+        );
         assert_eq!(outcomes["kill: runc slow"].verdict, Verdict::Fail);
     }
 }
