@@ -175,6 +175,19 @@ pub(crate) fn attach_rootfs(
     Ok(())
 }
 
+/// No peer of the host's, or what is mounted in it would be mounted for the host as well.
+pub(crate) fn hold_rootfs(init: &Init, tree: &Tree<'_>) -> Result<(), Errno> {
+    let root = copy(init, tree, true)?;
+    sys::mount_setattr(root, c"", AT_RECURSIVE, 0, 0, MS_SLAVE)?;
+    init.slots.set(Slot::ROOT, root);
+    Ok(())
+}
+
+pub(crate) fn change_root(init: &Init, slot: Slot) -> Result<(), Errno> {
+    sys::fchdir(init.slots.get(slot)?)?;
+    sys::chroot(c".")
+}
+
 /// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.
 fn new_filesystem(init: &Init, fstype: &CStr, configure: impl FnOnce(Fd) -> Result<(), Errno>) -> Result<Fd, Errno> {
     let fs = sys::fsopen(fstype)?;
