@@ -171,8 +171,9 @@ fn pids(scene: &Scene) {
     row(scene, json!({"pids": {"limit": -1}}), &[("pids.max", "max")], &["--pids-limit", "7"], &[("pids.max", "7")]);
 }
 
+/// As in runc 1.5: init is one, with a limit of 0 as well. (runc 1.1 takes 0 for none.)
 fn pids_of_none(scene: &Scene) {
-    row(scene, json!({"pids": {"limit": 0}}), &[("pids.max", "0")], &["--pids-limit", "0"], &[("pids.max", "0")]);
+    row(scene, json!({"pids": {"limit": 0}}), &[("pids.max", "1")], &["--pids-limit", "0"], &[("pids.max", "1")]);
 }
 
 /// Init is born again where it joins a pid namespace: two of it live for a moment.

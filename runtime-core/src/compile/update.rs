@@ -152,7 +152,7 @@ mod tests {
         writes(old.clone(), json!({"memory": {"swap": 1500}}), &["memory.swap.max=500"]);
         // A period alone is that of the quota there is.
         writes(old.clone(), json!({"cpu": {"period": 20000}}), &["cpu.max=5000 20000"]);
-        writes(old.clone(), json!({"pids": {"limit": 0}}), &["pids.max=0"]);
+        writes(old.clone(), json!({"pids": {"limit": 0}}), &["pids.max=1"]);
         // What is given is written, the same or not.
         writes(old, json!({"cpu": {"shares": 1024}}), &["cpu.weight=100"]);
     }
