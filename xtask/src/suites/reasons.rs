@@ -59,8 +59,8 @@ pub(super) const OCI: &[Reason] = &[
     Reason {
         places: BOTH,
         tests: &["pidfile"],
-        why: "kills a program that has ended by then, and wants that to succeed",
-        despite: &[],
+        why: "kills a program that has mostly ended by then, and wants that to succeed: a race",
+        despite: &["planc", "runc", "crun"],
     },
     Reason {
         places: BOTH,
