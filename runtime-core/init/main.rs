@@ -41,7 +41,7 @@ pub(crate) struct Init {
     /// The program that [`InitOp::FindProgram`] found.
     pub(crate) program: Option<&'static CStr>,
     /// What goes to the host with the next turn: the master of the container's terminal, or a copy of a tree.
-    pub(crate) master: Option<Fd>,
+    pub(crate) for_host: Option<Fd>,
     /// What [`InitOp::HoldState`] gave, for every later hook.
     pub(crate) state: &'static [u8],
     /// The filter of the processes that are executed from now on, and who is told of the next one's.
@@ -112,7 +112,7 @@ unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
         slots: &SLOTS,
         program: None,
         state: &[],
-        master: None,
+        for_host: None,
         filter: None,
         agent: None,
         filtered: false,

@@ -157,7 +157,7 @@ fn copy_at(init: &Init, place: &Place<'_>, recursive: bool) -> Result<Fd, Errno>
 /// A copy that the host is to map the ids of: it stays init's, whose descriptor keeps it from being dissolved.
 pub(crate) fn copy_inside(init: &mut Init, place: &Place<'_>, recursive: bool, slot: Slot) -> Result<(), Errno> {
     let copy = copy_at(init, place, recursive)?;
-    init.master = Some(sys::open_tree(copy, c"", AT_EMPTY_PATH)?);
+    init.for_host = Some(sys::open_tree(copy, c"", AT_EMPTY_PATH)?);
     init.slots.set(slot, copy);
     Ok(())
 }

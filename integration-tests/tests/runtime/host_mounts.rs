@@ -10,7 +10,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
 /// A tree that is mounted nowhere takes mounts since Linux 6.15 (move_mount(2)).
-const DETACHED: Need = Need::Works("printf '6.15\\n%s\\n' $(uname -r) | sort -VC");
+pub(crate) const DETACHED: Need = Need::Works("printf '6.15\\n%s\\n' $(uname -r) | sort -VC");
 const NO_DETACHED: Need = Need::Works("! printf '6.15\\n%s\\n' $(uname -r) | sort -VC");
 
 integration_tests::tests! {
@@ -26,7 +26,7 @@ integration_tests::tests! {
 }
 
 /// A bundle in the host's mount namespace.
-fn bundle(scene: &Scene) -> Bundle {
+pub(crate) fn bundle(scene: &Scene) -> Bundle {
     let mut bundle = scene.bundle();
     bundle.namespace("mount", None).set("/linux/maskedPaths", json!([])).set("/linux/readonlyPaths", json!([]));
     bundle

@@ -156,10 +156,8 @@ impl fmt::Display for Tail {
     }
 }
 
-/// Runs a hook to its end. Of one that failed nothing is left, but what has left its session.
-///
-/// It works in the bundle, as hooks of runc and crun do when they create; or in "/", where the bundle is gone. Neither is an
-/// image's to choose.
+/// Runs a hook to its end, in the bundle's directory, as users know it from runc: it is the engine's, and no image's
+/// (CVE-2025-23266). Of one that failed nothing is left, but what has left its session.
 pub(crate) fn run(hook: &Hook<'_>, state: &[u8], bundle: &Path) -> std::result::Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_secs(hook.timeout.into());
     let (process, streams) = Running::spawn(hook, state, bundle).map_err(Failure::Host)?;
@@ -191,15 +189,13 @@ struct Running {
 impl Running {
     /// The hook, its standard output and its standard error.
     fn spawn(hook: &Hook<'_>, state: &[u8], bundle: &Path) -> nix::Result<(Self, [File; 2])> {
-        let bundle = Some(bundle).filter(|bundle| bundle.is_dir());
-        let directory = bundle.and_then(|bundle| CString::new(bundle.as_os_str().as_bytes()).ok());
-        let directory = directory.as_deref().unwrap_or(c"/");
+        let bundle = CString::new(bundle.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         let stdin = behind_streams(input(state)?)?;
         let ((out, stdout), (err, stderr)) = (stream()?, stream()?);
         let args: Vec<&CStr> = hook.args.iter().map(|arg| arg.0).collect();
         let env: Vec<&CStr> = hook.env.iter().map(|variable| variable.0).collect();
         let old = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        let spawned = clone::execute(hook.path.0, &args, &env, directory, [stdin.as_fd(), out.as_fd(), err.as_fd()]);
+        let spawned = clone::execute(hook.path.0, &args, &env, &bundle, [stdin.as_fd(), out.as_fd(), err.as_fd()]);
         old.thread_set_mask()?;
         let (pid, pidfd) = spawned?;
         Ok((Self { pid, pidfd }, [stdout, stderr]))

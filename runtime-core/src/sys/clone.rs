@@ -28,9 +28,8 @@ struct Birth<'a> {
     path: *const c_char,
     args: *const *const c_char,
     env: *const *const c_char,
-    /// Where it works, of a child that inherits nothing of this process but what was moved: no other descriptor, no
-    /// blocked signal. Null: of one that inherits.
-    bare: *const c_char,
+    /// Where it is, if nothing of this process is inherited but what was moved: no other descriptor, no blocked signal.
+    bare_in: Option<*const c_char>,
     errno: i32,
 }
 
@@ -46,13 +45,14 @@ pub(crate) fn spawn(
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(&[]));
-    let (path, bare) = (c"".as_ptr(), std::ptr::null());
-    clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+    let (path, bare_in) = (c"".as_ptr(), None);
+    clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare_in, errno: 0 })
 }
 
 /// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
-/// are not 0 to 2 here, and no other descriptor: in `directory`, in a session and so a process group of its own, with
-/// default signal actions. It is killed when the calling thread ends. That is to block all signals; in the child none is.
+/// are not 0 to 2 here, and no other descriptor: in `directory`, or "/" where that is gone, in a session and so a process
+/// group of its own, with default signal actions. It is killed when the calling thread ends. That is to block all signals;
+/// in the child none is.
 pub(crate) fn execute(
     path: &CStr,
     args: &[&CStr],
@@ -62,9 +62,9 @@ pub(crate) fn execute(
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(env));
     let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
-    let (program, path, bare) = (libc::AT_FDCWD, path.as_ptr(), directory.as_ptr());
+    let (program, path, bare_in) = (libc::AT_FDCWD, path.as_ptr(), Some(directory.as_ptr()));
     let moves = &moves;
-    clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+    clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare_in, errno: 0 })
 }
 
 /// A null-terminated table, as execve(2) takes it.
@@ -125,8 +125,8 @@ extern "C" fn born(birth: *mut c_void) -> ! {
             break;
         }
     }
-    if answer >= 0 && !birth.bare.is_null() {
-        answer = strip(birth.bare);
+    if let Some(directory) = birth.bare_in.filter(|_| answer >= 0) {
+        answer = strip(directory);
     }
     if answer >= 0 {
         let path = birth.path as usize;
@@ -208,7 +208,7 @@ extern "C" fn idle(parent: *mut c_void) -> ! {
 }
 
 /// Sheds what an ordinary program shall not have of this process. Descriptors, signal actions and the working directory are
-/// copies: none of the CLONE_* that would share them is set. `directory` is a string that the parent keeps alive.
+/// copies: none of the CLONE_* that would share them is set.
 fn strip(directory: *const c_char) -> isize {
     const BEHIND_STREAMS: usize = 3;
     const LAST_SIGNAL: usize = 64;
@@ -221,12 +221,15 @@ fn strip(directory: *const c_char) -> isize {
         // SAFETY: the action outlives the call, and an old one is not asked for.
         unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
     }
-    // SAFETY: numbers, the parent's string, and a mask that outlives the call.
+    // SAFETY: numbers, strings with their NULs that the parent keeps alive, and a mask that outlives the call.
     let answers = unsafe {
         [
             syscall(libc::SYS_setsid, [0; 5]),
             syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
-            syscall(libc::SYS_chdir, [directory as usize, 0, 0, 0, 0]),
+            match syscall(libc::SYS_chdir, [directory as usize, 0, 0, 0, 0]) {
+                0 => 0,
+                _ => syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
+            },
             syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]),
             syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0]),
         ]
