@@ -490,6 +490,13 @@ fn update_checks_what_is_in_use(scene: &Scene) {
     container.start();
     let given = json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}});
     from_standard_input(scene, &container, &given).fails().says("rejecting memory limit 4096");
+    let given = json!({"memory": {"limit": 4096, "swap": 8192, "checkBeforeUpdate": true}});
+    let done = from_standard_input(scene, &container, &given);
+    done.fails();
+    if scene.runtime.kind == Kind::Planc {
+        // runc 1.1 looks at the memory alone.
+        done.says("rejecting memory+swap limit 8192");
+    }
     shows(&container, &[("memory.max", "33554432")]);
     container.delete_force();
 }
