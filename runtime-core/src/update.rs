@@ -90,15 +90,18 @@ impl Container {
 /// config-linux.md#memory, checkBeforeUpdate: a limit below what is in use is refused. The words are runc's.
 fn check_memory(update: &Update, cgroup: &Cgroup) -> Result<()> {
     let is_set = update.settings.iter().any(|setting| setting.file.as_c_str() == c"memory.max");
-    let Some(limit) = update.check_memory.filter(|_| is_set) else { return Ok(()) };
+    if !is_set || update.check_memory.is_empty() {
+        return Ok(());
+    }
     let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot read memory.current: {}", errno.desc()));
     let usage = cgroup.read("memory.current").map_err(failed)?;
-    match usage.trim().parse::<i64>() {
-        Ok(usage) if limit <= usage => {
-            let why = format!("rejecting memory limit {limit} <= usage {usage}");
-            Err(Error::new(ErrorKind::InvalidSpec, why).with_origin("/linux/resources/memory/limit"))
+    let Ok(usage) = usage.trim().parse::<i64>() else { return Ok(()) };
+    match update.check_memory.iter().find(|(limit, ..)| *limit <= usage) {
+        None => Ok(()),
+        Some((limit, name, at)) => {
+            let why = format!("rejecting {name} limit {limit} <= usage {usage}");
+            Err(Error::new(ErrorKind::InvalidSpec, why).with_origin(*at))
         }
-        _ => Ok(()),
     }
 }
 

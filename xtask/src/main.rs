@@ -14,6 +14,7 @@ mod miri;
 mod packages;
 mod release;
 mod run;
+mod suites;
 mod tables;
 mod test;
 
@@ -31,8 +32,17 @@ const COMMANDS: &[Command] = &[
         test::main,
     ),
     ("lane", "runs a command in a lane: native|uml|uml-systemd [--] CMD…", lane::main),
-    ("conformance", "the OCI validation suite", |_| later("conformance", 'E')),
-    ("bats", "runc's own test suite", |_| later("bats", 'E')),
+    (
+        "conformance",
+        "the OCI validation suite  [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--write] [TEST…]",
+        suites::oci::main,
+    ),
+    (
+        "bats",
+        "runc's own suite, beside runc; RUNC_SRC=CHECKOUT  [--lane …]… [--rootless] [--runtime PATH]… [--planc PATH] \
+         [--write] [FILE.bats…]",
+        suites::bats::main,
+    ),
     ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
     (
         "coverage",

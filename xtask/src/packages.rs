@@ -58,6 +58,27 @@ pub(crate) const BENCHES: &[Package] = &[
     package("busybox-static", "busybox", "the containers' programs"),
 ];
 
+/// For `cargo xtask conformance --beside`.
+pub(crate) const BESIDE: &[Package] = &[
+    package("runc", "/usr/sbin/runc", "judged beside planc"),
+    package("crun", "/usr/bin/crun", "judged beside planc"),
+];
+
+/// For `cargo xtask bats`.
+pub(crate) const BATS: &[Package] = &[
+    package("bats", "bats", "runs runc's suite"),
+    package("jq", "jq", "edits config.json in runc's suite"),
+    package("bsdutils", "script", "the terminal of runc's suite"),
+    package("busybox-static", "busybox", "an image of runc's suite"),
+    package("debootstrap", "debootstrap", "an image of runc's suite"),
+    package("uidmap", "newuidmap", "id maps of users without privilege"),
+    package("iproute2", "ip", "network devices in runc's suite"),
+    package("criu", "criu", "checkpoints in runc's suite"),
+    package("gcc", "cc", "builds runc"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "builds runc"),
+    package("pkg-config", "pkg-config", "builds runc"),
+];
+
 /// Installs those of `wanted` that are missing.
 ///
 /// # Errors

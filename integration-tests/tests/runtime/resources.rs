@@ -171,8 +171,9 @@ fn pids(scene: &Scene) {
     row(scene, json!({"pids": {"limit": -1}}), &[("pids.max", "max")], &["--pids-limit", "7"], &[("pids.max", "7")]);
 }
 
+/// As in runc 1.5: init is one, with a limit of 0 as well. (runc 1.1 takes 0 for none.)
 fn pids_of_none(scene: &Scene) {
-    row(scene, json!({"pids": {"limit": 0}}), &[("pids.max", "0")], &["--pids-limit", "0"], &[("pids.max", "0")]);
+    row(scene, json!({"pids": {"limit": 0}}), &[("pids.max", "1")], &["--pids-limit", "0"], &[("pids.max", "1")]);
 }
 
 /// Init is born again where it joins a pid namespace: two of it live for a moment.
@@ -489,6 +490,13 @@ fn update_checks_what_is_in_use(scene: &Scene) {
     container.start();
     let given = json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}});
     from_standard_input(scene, &container, &given).fails().says("rejecting memory limit 4096");
+    let given = json!({"memory": {"limit": 4096, "swap": 8192, "checkBeforeUpdate": true}});
+    let done = from_standard_input(scene, &container, &given);
+    done.fails();
+    if scene.runtime.kind == Kind::Planc {
+        // runc 1.1 looks at the memory alone.
+        done.says("rejecting memory+swap limit 8192");
+    }
     shows(&container, &[("memory.max", "33554432")]);
     container.delete_force();
 }

@@ -15,6 +15,7 @@ use crate::rootless::{AS_USER, USER, bundle, by_user};
 integration_tests::tests! {
     goes_without_a_cgroup,
     needs_a_cgroup_for_what_it_asks,
+    warns_where_its_processes_cannot_be_found [Need::Planc],
     is_rootless_or_not,
     has_a_cgroup_beside_a_delegated_one,
     has_a_cgroup_below_a_delegated_one [Need::Planc],
@@ -50,9 +51,20 @@ fn needs_a_cgroup_for_what_it_asks(scene: &Scene) {
         let done = user.container(&bundle).run();
         done.fails();
         if scene.runtime.kind == Kind::Planc {
-            done.says(NEEDS).says(pointer);
+            done.says("unable to apply cgroup configuration").says(NEEDS).says("permission denied").says(pointer);
         }
     }
+}
+
+/// Neither a cgroup nor the end of a pid namespace's init would end them. (runc 1.1 does not say so.)
+fn warns_where_its_processes_cannot_be_found(scene: &Scene) {
+    let user = by_user(scene);
+    let container = user.container(bundle(scene).namespace("pid", None).sleep());
+    container.try_create(&[]).ok().says("warning").says("Such configuration is strongly discouraged");
+    container.delete_force();
+    let container = user.container(bundle(scene).sleep());
+    assert_eq!(container.try_create(&[]).ok().stderr, "");
+    container.delete_force();
 }
 
 /// `--rootless` says whether a cgroup that may not be made is an error. (A wrong word is one, which runc takes for auto.)

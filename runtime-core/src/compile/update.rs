@@ -29,8 +29,8 @@ pub(crate) struct Update {
     pub(crate) devices: Option<Filters>,
     /// What is ignored.
     pub(crate) warnings: Vec<String>,
-    /// The new memory limit, in bytes, where it must not be below what is in use.
-    pub(crate) check_memory: Option<i64>,
+    /// The new limits that must not be below the memory in use, in bytes: which, and its place in config.json.
+    pub(crate) check_memory: Vec<(i64, &'static str, &'static str)>,
 }
 
 /// A device filter that takes the place of another one: both programs.
@@ -66,7 +66,12 @@ pub(crate) fn update(old: &Value, given: &LinuxResources, host: &CgroupFacts) ->
         _ => None,
     };
     let memory = new.memory().filter(|memory| memory.check_before_update() == Some(true));
-    let check_memory = memory.and_then(|memory| memory.limit()).filter(|limit| *limit > 0);
+    let limits = memory.map_or([None; 2], |memory| [memory.swap(), memory.limit()]);
+    let named = limits
+        .into_iter()
+        .zip([("memory+swap", "/linux/resources/memory/swap"), ("memory", "/linux/resources/memory/limit")]);
+    let check_memory =
+        named.filter_map(|(limit, (name, at))| Some((limit.filter(|limit| *limit > 0)?, name, at))).collect();
     let (properties, properties_before) = properties::changes(&read(old)?, &new, |origin| is_given(&given, origin));
     Ok(Update { resources, settings, rounded, properties, properties_before, devices, warnings, check_memory })
 }
@@ -152,7 +157,7 @@ mod tests {
         writes(old.clone(), json!({"memory": {"swap": 1500}}), &["memory.swap.max=500"]);
         // A period alone is that of the quota there is.
         writes(old.clone(), json!({"cpu": {"period": 20000}}), &["cpu.max=5000 20000"]);
-        writes(old.clone(), json!({"pids": {"limit": 0}}), &["pids.max=0"]);
+        writes(old.clone(), json!({"pids": {"limit": 0}}), &["pids.max=1"]);
         // What is given is written, the same or not.
         writes(old, json!({"cpu": {"shares": 1024}}), &["cpu.weight=100"]);
     }

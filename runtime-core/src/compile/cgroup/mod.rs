@@ -27,7 +27,7 @@ use super::plan::Draft;
 use super::text::{path_text, text, utf8};
 use super::{CgroupDriver, Invalid, Launch, Request, Rootless, device_filter};
 use crate::facts::{CgroupFacts, Facts};
-use crate::wire::{HostOp, Text};
+use crate::wire::{HostOp, Ns, Text};
 
 const PATH: &str = "/linux/cgroupsPath";
 const DEVICES: &str = "/linux/resources/devices";
@@ -96,7 +96,8 @@ fn without(linux: &Linux, facts: &Facts, host: &CgroupFacts, rootless: Rootless)
         // runc's words: its own tests, and engines' users, look for them.
         Some(origin) => Err(Invalid::unsupported(
             origin,
-            "rootless needs no limits + no cgrouppath when no permission is granted for cgroups",
+            "unable to apply cgroup configuration: rootless needs no limits + no cgrouppath when no permission is \
+             granted for cgroups: permission denied",
         )),
     }
 }
@@ -230,7 +231,16 @@ impl Limits {
 pub(super) fn make(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
     let path = match &request.cgroup {
         Way::Directory(Some(path)) => path,
-        Way::Directory(None) => return filter_devices(request, plan),
+        Way::Directory(None) => {
+            if !request.spaces.is_private(Ns::Pid) {
+                // Words that runc's own tests look for.
+                plan.warn(
+                    "the container has neither a cgroup nor a pid namespace of its own. Such configuration is strongly \
+                     discouraged: not all of its processes can be found and killed (/linux/namespaces)",
+                );
+            }
+            return filter_devices(request, plan);
+        }
         Way::Unit(_) => return Ok(()),
     };
     let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;

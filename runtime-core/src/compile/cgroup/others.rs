@@ -10,11 +10,11 @@ const HUGEPAGES: &str = "/linux/resources/hugepageLimits";
 const RDMA: &str = "/linux/resources/rdma";
 const UNIFIED: &str = "/linux/resources/unified";
 
-/// config-linux.md#pids: 0 is a limit, and a negative one is none.
+/// config-linux.md#pids: a negative limit is none. 0 is one that init alone fills; so is 1, which systemd has as well.
 pub(super) fn pids(limit: i64, settings: &mut Settings<'_>) -> Result<(), Invalid> {
     let origin = "/linux/resources/pids/limit";
     match u64::try_from(limit) {
-        Ok(limit) => settings.set(origin, "pids.max", limit),
+        Ok(limit) => settings.set(origin, "pids.max", limit.max(1)),
         // Where nothing counts processes, none is too many.
         Err(_) if !settings.has("pids") => Ok(()),
         Err(_) => settings.set(origin, "pids.max", "max"),

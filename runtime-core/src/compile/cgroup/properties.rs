@@ -212,12 +212,9 @@ fn of_cpu(cpu: &LinuxCpu, list: &mut List) {
     }
 }
 
-/// systemd takes no limit of 0 tasks; that one is left to the file.
+/// systemd takes no limit of 0 tasks; 1 says the same.
 fn of_pids(pids: &LinuxPids, list: &mut List) {
-    let limit = bytes(pids.limit());
-    if limit != 0 {
-        list.number("/linux/resources/pids/limit", "TasksMax", limit);
-    }
+    list.number("/linux/resources/pids/limit", "TasksMax", bytes(pids.limit()).max(1));
 }
 
 /// From 10 to 1000 of version 1, from 1 to 10000 of version 2.
@@ -370,8 +367,8 @@ mod tests {
     fn others() {
         gives(json!({"pids": {"limit": 5}}), &["TasksMax=5"]);
         gives(json!({"pids": {"limit": -1}}), &["TasksMax=infinity"]);
-        // systemd has no such limit; the file has.
-        gives(json!({"pids": {"limit": 0}}), &[]);
+        // systemd has no limit of 0.
+        gives(json!({"pids": {"limit": 0}}), &["TasksMax=1"]);
         gives(json!({"blockIO": {"weight": 10}}), &["IOWeight=1"]);
         gives(json!({"blockIO": {"weight": 1000}}), &["IOWeight=10000"]);
     }

@@ -110,7 +110,7 @@ fn cpu() {
 #[test]
 fn pids() {
     writes(json!({"pids": {"limit": 7}}), &["pids.max=7"]);
-    writes(json!({"pids": {"limit": 0}}), &["pids.max=0"]);
+    writes(json!({"pids": {"limit": 0}}), &["pids.max=1"]);
     writes(json!({"pids": {"limit": -1}}), &["pids.max=max"]);
     // No limit needs no controller.
     assert_eq!(compile(&json!({"pids": {"limit": -1}}), "memory").unwrap().0, [""; 0]);

@@ -1,0 +1,174 @@
+//! `cargo xtask conformance`: the OCI validation suite, a Go module.
+
+use std::path::{Path, PathBuf};
+
+use super::judge::{self, Measure, Run};
+use super::report::{self, Report};
+use super::{Job, Options, Runtime, distinct, reasons, tap, verdict};
+use crate::lane::Lane;
+use crate::packages;
+use crate::run::{self, Result, bounded, root, stdout, succeed};
+
+/// What names the module's version, and those of what it needs.
+const MODULES: &str = "integration-tests/oci-validation/go.mod";
+const MODULE: &str = "github.com/opencontainers/runtime-tools";
+
+/// Seconds after which a test is ended, and minutes for all of them in a lane.
+const TEST_SECONDS: u32 = 60;
+const LANE_MINUTES: u32 = 30;
+
+/// The suite, built.
+struct Suite {
+    folder: PathBuf,
+    version: String,
+    tests: Vec<String>,
+}
+
+/// `conformance [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--write] [TEST…]`: in both lanes; with
+/// `--beside` also runc and crun of the machine.
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let options = super::options(arguments)?;
+    if options.rootless {
+        return Err("the OCI validation suite is root's".to_owned());
+    }
+    let suite = match suite() {
+        Ok(suite) => suite,
+        Err(why) => {
+            println!("NOT RUN conformance: the OCI validation suite cannot be had: {why}");
+            return Ok(());
+        }
+    };
+    if let Some(unknown) = options.wanted.iter().find(|wanted| !suite.tests.contains(wanted)) {
+        return Err(format!("the suite has no test {unknown:?}; it has {}", suite.tests.join(" ")));
+    }
+    let folder = run::target_directory()?.join("oci-validation");
+    let runtimes = runtimes(&options, &folder)?;
+    let lanes = if options.lanes.is_empty() { &[Lane::Native, Lane::Uml][..] } else { &options.lanes };
+    let mut faults = Vec::new();
+    for (&lane, report) in lanes.iter().zip(in_lanes(lanes, &suite, &runtimes, &options, &folder)) {
+        let report = report?;
+        println!("{}", report::table(&report, true));
+        let whole = options.wanted.is_empty();
+        faults.extend(judge::faults(Measure::Reasons, lane.name(), &report.runs, reasons::OCI, whole));
+        if options.write {
+            report::write(&report, reasons::OCI, lane.name())?;
+        }
+    }
+    verdict(&faults)
+}
+
+fn runtimes(options: &Options, folder: &Path) -> Result<Vec<Runtime>> {
+    let mut runtimes = vec![Runtime::planc(options, "planc", folder)?];
+    if options.beside {
+        packages::ensure(&[packages::BESIDE])?;
+        for path in ["/usr/sbin/runc", "/usr/bin/crun"] {
+            runtimes.push(Runtime::beside(Path::new(path))?);
+        }
+    }
+    for path in &options.runtimes {
+        runtimes.push(Runtime::beside(path)?);
+    }
+    distinct(runtimes)
+}
+
+/// At the same time: the kernel of the uml lane has one processor.
+fn in_lanes(
+    lanes: &[Lane],
+    suite: &Suite,
+    runtimes: &[Runtime],
+    options: &Options,
+    folder: &Path,
+) -> Vec<Result<Report>> {
+    std::thread::scope(|scope| {
+        let run = |&lane| scope.spawn(move || in_lane(lane, suite, runtimes, options, folder));
+        let running: Vec<_> = lanes.iter().map(run).collect();
+        running
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or_else(|_| Err("a lane's thread panicked".to_owned())))
+            .collect()
+    })
+}
+
+fn in_lane(lane: Lane, suite: &Suite, runtimes: &[Runtime], options: &Options, folder: &Path) -> Result<Report> {
+    println!("     OCI validation suite in lane {}", lane.name());
+    let job = Job {
+        script: "oci-validation",
+        lane,
+        suite: &suite.folder,
+        out: &folder.join(lane.name()),
+        runtimes,
+        what: if options.wanted.is_empty() { &suite.tests } else { &options.wanted },
+        environment: &[("TEST_SECONDS", TEST_SECONDS.to_string())],
+        minutes: LANE_MINUTES,
+    };
+    let kernel = job.run()?;
+    let run = |runtime: &Runtime| Run {
+        runtime: runtime.name.clone(),
+        outcomes: job.what.iter().map(|test| (test.clone(), tap::program(&job.printed(runtime, test)))).collect(),
+    };
+    Ok(Report {
+        name: format!("oci-validation {}", lane.name()),
+        title: format!("OCI validation suite, lane {}", lane.name()),
+        source: format!("{MODULE} {}, kernel {kernel}", suite.version),
+        runs: runtimes.iter().map(run).collect(),
+        versions: runtimes.iter().map(|runtime| runtime.version.clone()).collect(),
+    })
+}
+
+/// Has go fetch the module and build its programs, unless that was done with the same go.mod.
+fn suite() -> Result<Suite> {
+    let folder = run::target_directory()?.join("oci-validation");
+    let (source, laid_out, made) = (folder.join("source"), folder.join("suite"), folder.join("made"));
+    let failed = |why: std::io::Error| format!("{}: {why}", folder.display());
+    std::fs::create_dir_all(&source).map_err(failed)?;
+    let modules = std::fs::read_to_string(root().join(MODULES)).map_err(|why| format!("{MODULES}: {why}"))?;
+    if std::fs::read_to_string(&made).is_ok_and(|of| of == modules) {
+        return with_tests(laid_out, &modules);
+    }
+    let _ = std::fs::remove_dir_all(&laid_out);
+    std::fs::create_dir_all(laid_out.join("tests")).map_err(failed)?;
+    // What go adds to go.mod, and go.sum, are the copy's.
+    std::fs::write(source.join("go.mod"), &modules).map_err(failed)?;
+    let go = |arguments: &[&str]| {
+        let mut command = bounded(10, "go", arguments);
+        command.current_dir(&source);
+        command
+    };
+    succeed(&mut go(&["mod", "download", MODULE]))?;
+    let module = stdout(&mut go(&["list", "-mod=mod", "-m", "-f", "{{.Dir}}", MODULE]))?;
+    // In the container there is no C library.
+    let runtimetest = format!("{MODULE}/cmd/runtimetest");
+    let build = ["build", "-mod=mod", "-o"];
+    succeed(go(&build).arg(laid_out.join("runtimetest")).arg(runtimetest).env("CGO_ENABLED", "0"))?;
+    succeed(go(&build).arg(laid_out.join("tests/")).args(packages_of(&PathBuf::from(module.trim()))?))?;
+    for entry in std::fs::read_dir(module.trim()).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("rootfs-") {
+            std::fs::copy(Path::new(module.trim()).join(&name), laid_out.join(&name)).map_err(failed)?;
+        }
+    }
+    // Written last: what is there is whole.
+    std::fs::write(made, &modules).map_err(failed)?;
+    with_tests(laid_out, &modules)
+}
+
+/// Each folder of validation/ is a program but for that of what they share.
+fn packages_of(module: &Path) -> Result<Vec<String>> {
+    let names = names(&module.join("validation"))?;
+    let programs = names.iter().filter(|name| *name != "util" && !name.starts_with('.'));
+    Ok(programs.map(|name| format!("{MODULE}/validation/{name}")).collect())
+}
+
+fn with_tests(folder: PathBuf, modules: &str) -> Result<Suite> {
+    let tests = names(&folder.join("tests"))?;
+    let version = modules.lines().find_map(|line| line.trim().strip_prefix(MODULE)).map(str::trim);
+    let version = version.ok_or_else(|| format!("{MODULES} does not name {MODULE}"))?.to_owned();
+    Ok(Suite { folder, version, tests })
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
