@@ -28,9 +28,33 @@ struct Birth<'a> {
     path: *const c_char,
     args: *const *const c_char,
     env: *const *const c_char,
-    /// Whether nothing of this process is inherited but what was moved: no other descriptor, no blocked signal.
-    bare: bool,
+    /// What is shed of this process, where nothing of it is inherited but what was moved: no blocked signal either.
+    bare: Option<Bare>,
     errno: i32,
+}
+
+/// What an ordinary program sheds of this process beside signals and the working directory.
+#[derive(Clone, Copy, Debug)]
+struct Bare {
+    /// How many descriptors stay, from 0.
+    keep: usize,
+    /// Whether it leads a session of its own.
+    leads: bool,
+    /// Whether it is killed when the thread that made it ends.
+    dies: bool,
+    /// A directory that becomes a mount point, where only the child sees it.
+    mounted: Option<*const c_char>,
+}
+
+/// How a program is executed that is more than an ordinary one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    /// The cgroup it is born in, where that is another than this process's.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// Whether it leads a session of its own.
+    pub(crate) leads: bool,
+    /// A directory that becomes a mount point: in a mount namespace of the program's own, from which nothing comes back.
+    pub(crate) mounted: Option<&'a CStr>,
 }
 
 /// Clones a child that executes `program` at once, with exactly these descriptors under their new numbers (and those
@@ -45,7 +69,7 @@ pub(crate) fn spawn(
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(&[]));
-    let (path, bare) = (c"".as_ptr(), false);
+    let (path, bare) = (c"".as_ptr(), None);
     clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
 }
 
@@ -60,9 +84,29 @@ pub(crate) fn execute(
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(env));
     let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
-    let (program, path, bare) = (libc::AT_FDCWD, path.as_ptr(), true);
+    let (program, path) = (libc::AT_FDCWD, path.as_ptr());
+    let bare = Some(Bare { keep: moves.len(), leads: true, dies: true, mounted: None });
     let moves = &moves;
     clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+}
+
+/// As [`execute`], with as many descriptors as are given, which are here behind all those numbers; it outlives this thread.
+pub(crate) fn execute_in(
+    setting: &Setting<'_>,
+    path: &CStr,
+    args: &[&CStr],
+    env: &[&CStr],
+    descriptors: &[BorrowedFd<'_>],
+) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(env));
+    let moves = (0..).zip(descriptors).map(|(to, from)| Move { from: from.as_raw_fd(), to });
+    let moves: &[Move] = &moves.collect::<Vec<_>>();
+    let mounted = setting.mounted.map(CStr::as_ptr);
+    let bare = Some(Bare { keep: moves.len(), leads: setting.leads, dies: false, mounted });
+    let flags = mounted.map_or(0, |_| libc::CLONE_NEWNS as u64);
+    let (program, path) = (libc::AT_FDCWD, path.as_ptr());
+    let birth = Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 };
+    clone(flags, setting.cgroup, birth)
 }
 
 /// A null-terminated table, as execve(2) takes it.
@@ -123,8 +167,8 @@ extern "C" fn born(birth: *mut c_void) -> ! {
             break;
         }
     }
-    if answer >= 0 && birth.bare {
-        answer = strip();
+    if let Some(bare) = birth.bare.as_ref().filter(|_| answer >= 0) {
+        answer = strip(bare);
     }
     if answer >= 0 {
         let path = birth.path as usize;
@@ -207,8 +251,7 @@ extern "C" fn idle(parent: *mut c_void) -> ! {
 
 /// Sheds what an ordinary program shall not have of this process. Descriptors, signal actions and the working directory are
 /// copies: none of the CLONE_* that would share them is set.
-fn strip() -> isize {
-    const BEHIND_STREAMS: usize = 3;
+fn strip(bare: &Bare) -> isize {
     const LAST_SIGNAL: usize = 64;
     // struct sigaction of the kernel: the default action, no flags, an empty mask (rt_sigaction(2)).
     let action = [0usize; 4];
@@ -219,13 +262,26 @@ fn strip() -> isize {
         // SAFETY: the action outlives the call, and an old one is not asked for.
         unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
     }
+    if let Some(path) = bare.mounted {
+        let (root, path) = (c"/".as_ptr() as usize, path as usize);
+        let (follow, bind) = (libc::MS_SLAVE | libc::MS_REC, libc::MS_BIND | libc::MS_REC);
+        // SAFETY: strings with their NUL, which the parent keeps alive; the mount namespace is this child's own.
+        let answer = unsafe {
+            let answer = syscall(libc::SYS_mount, [0, root, 0, follow as usize, 0]);
+            if answer < 0 { answer } else { syscall(libc::SYS_mount, [path, path, 0, bind as usize, 0]) }
+        };
+        if answer < 0 {
+            return answer;
+        }
+    }
+    let death = if bare.dies { libc::SIGKILL as usize } else { 0 };
     // SAFETY: numbers, a string with its NUL, and a mask that outlives the call.
     let answers = unsafe {
         [
-            syscall(libc::SYS_setsid, [0; 5]),
-            syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
+            if bare.leads { syscall(libc::SYS_setsid, [0; 5]) } else { 0 },
+            syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, death, 0, 0, 0]),
             syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
-            syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]),
+            syscall(libc::SYS_close_range, [bare.keep, u32::MAX as usize, 0, 0, 0]),
             syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0]),
         ]
     };
