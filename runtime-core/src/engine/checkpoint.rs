@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use oci_spec::runtime::Spec;
 
-use super::images::Directory;
+use super::images::{Descriptors, Directory};
 use crate::checkpoint::{CheckpointOptions, Criu as Asked, ManageCgroups, config_of, text};
 use crate::compile::external::{External, externals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::criu::message::{CgroupMode, Features, Kind, Options, PageServer, Request};
 use crate::host::criu::{Birth, Criu, Failure, Limits, first_error, first_error_in, null, said};
-use crate::host::mountinfo::{is_nameable, mount_of, mounts};
+use crate::host::mountinfo::{Mounted, is_nameable, mount_of, mounts};
 use crate::host::record::Record;
 use crate::process::Process;
 use crate::state::Status;
@@ -67,8 +67,13 @@ pub(crate) fn checkpoint(
     if options.pre_dump {
         criu.check(Features { mem_track: Some(true), lazy_pages: None }, "memory tracking")?;
     } else {
-        asked.external.extend(mounted(externals(spec, &record.bundle)?, init)?);
-        directories.images.save_descriptors(init.pid)?;
+        let mounts = mounts(&init.pid.to_string()).map_err(|errno| unseen("its mounts", errno))?;
+        asked.external.extend(mounted(externals(spec, &record.bundle)?, init, &mounts)?);
+        let cgroup = record.cgroup.as_ref().and_then(|cgroup| cgroup.open().ok().flatten());
+        let processes = cgroup.and_then(|cgroup| cgroup.processes().ok()).unwrap_or_default();
+        let descriptors = Descriptors::of(init.pid, &processes, &mounts);
+        asked.external.extend(descriptors.files().cloned());
+        directories.images.save(&descriptors)?;
     }
     if options.criu.lazy_pages {
         criu.check(Features { mem_track: None, lazy_pages: Some(true) }, "lazy pages")?;
@@ -136,21 +141,22 @@ fn joined(criu: &Criu, spec: &Spec, init: &Process) -> Result<Vec<String>> {
 
 /// Which mount points of the container are the host's, by the mount points' own paths. The way there leads through the
 /// container, which may change it meanwhile: what it could reach by that a restore refuses.
-fn mounted(asked: Vec<External>, init: &Process) -> Result<Vec<String>> {
+fn mounted(asked: Vec<External>, init: &Process, mounts: &[Mounted]) -> Result<Vec<String>> {
     let path = format!("/proc/{}/root", init.pid);
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = open(path.as_str(), flags, Mode::empty()).map_err(|errno| unseen(&path, errno))?;
-    let mounts = mounts(&init.pid.to_string()).map_err(|errno| unseen("its mounts", errno))?;
     let find = |path: &Path| {
         let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         openat2(&root, path, OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve))
     };
     let mut external: Vec<String> = Vec::new();
-    for External { destination, key, origin, .. } in asked {
+    for External { destination, key, source, origin, .. } in asked {
         let Ok(file) = find(Path::new(&destination)) else { continue };
         let id = mount_of(&file).map_err(|errno| unseen(&destination, errno))?;
         let Some(mounted) = mounts.iter().find(|mounted| mounted.id == id) else { continue };
-        if !find(&mounted.point).is_ok_and(|top| is_same(&top, &file)) {
+        // A directory is masked by a filesystem of the container's own.
+        let is_own = is_directory(&file) && !source.is_dir();
+        if is_own || !find(&mounted.point).is_ok_and(|top| is_same(&top, &file)) {
             continue;
         }
         if !is_nameable(&mounted.point) {
@@ -165,6 +171,10 @@ fn mounted(asked: Vec<External>, init: &Process) -> Result<Vec<String>> {
         }
     }
     Ok(external)
+}
+
+fn is_directory(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }
 
 fn is_same(a: &OwnedFd, b: &OwnedFd) -> bool {
@@ -238,14 +248,16 @@ impl Directories {
 
     /// The error of a conversation, with criu's own first error, from its log or from what it printed before it had one.
     pub(super) fn failed(&self, what: &str, failure: Failure, said: Option<&OwnedFd>) -> Error {
-        let error = match failure {
+        let (answered, error) = match failure {
             Failure::Own(error) => return *error,
-            failure => Error::new(ErrorKind::Host, format!("cannot {what} the container: {failure}")),
+            failure => (failure.said(), Error::new(ErrorKind::Host, format!("cannot {what} the container: {failure}"))),
         };
         let work = self.work.as_ref().unwrap_or(&self.images);
         let log = work.path.join(self.log);
-        let logged = first_error_in(&work.fd, self.log).map(|line| format!("{line}; log file: {}", log.display()));
-        let note = logged.or_else(|| said.and_then(first_error));
-        error.with_note(note.or_else(|| log.exists().then(|| format!("log file: {}", log.display()))))
+        let said = || said.and_then(first_error);
+        let reason = first_error_in(&work.fd, self.log).or(answered).or_else(said);
+        let log = log.exists().then(|| format!("log file: {}", log.display()));
+        let note = reason.into_iter().chain(log).collect::<Vec<_>>().join("; ");
+        error.with_note((!note.is_empty()).then_some(note))
     }
 }

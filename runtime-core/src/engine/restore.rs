@@ -109,7 +109,6 @@ impl<'a> Restoring<'a> {
 
     fn options(&self) -> Result<Options> {
         let mut asked = self.directories.options(&self.from.criu);
-        asked.root = Some(text("the root filesystem's path", &self.rootfs)?);
         asked.restore_sibling = Some(true);
         asked.evasive_devices = Some(true);
         asked.config_file = config_of(self.bundle.spec());
@@ -121,16 +120,27 @@ impl<'a> Restoring<'a> {
                 asked.external.push(external);
             }
         }
-        for (fd, key) in if self.has_terminal() { Vec::new() } else { self.directories.images.pipes()? } {
-            asked.inherit_fd.push(InheritFd { key, fd });
-        }
         Ok(asked)
     }
 
+    /// What takes the place of those of the container's descriptors that were the host's; what of it criu has not as a
+    /// standard stream is opened.
+    fn descriptors(&self, asked: &mut Options, opened: &mut Vec<OwnedFd>) -> Result<()> {
+        let descriptors = self.directories.images.descriptors()?;
+        if !self.has_terminal() {
+            asked.inherit_fd.extend(descriptors.streams().map(|(fd, key)| InheritFd { key: key.clone(), fd }));
+        }
+        for key in descriptors.nulls() {
+            let fd = Birth::FIRST_INHERITED + opened.len() as i32;
+            opened.push(null().map_err(|errno| self.failed(errno.into()))?);
+            asked.inherit_fd.push(InheritFd { key: key.clone(), fd });
+        }
+        Ok(())
+    }
+
     /// The namespaces that are joined by path: what criu is to join, and those that it inherits, opened.
-    fn namespaces(&self, asked: &mut Options) -> Result<Vec<OwnedFd>> {
+    fn namespaces(&self, asked: &mut Options, opened: &mut Vec<OwnedFd>) -> Result<()> {
         let spec = self.bundle.spec();
-        let mut opened = Vec::new();
         for ns in Ns::ALL {
             let Some((origin, path)) = path_of(spec, ns) else { continue };
             let failed = |why: String| {
@@ -157,7 +167,7 @@ impl<'a> Restoring<'a> {
                 asked.join_ns.push(JoinNamespace { kind: file_of(ns).to_owned(), path });
             }
         }
-        Ok(opened)
+        Ok(())
     }
 }
 
@@ -195,7 +205,13 @@ const fn is_performed(op: &HostOp<'_>) -> bool {
 impl<'a> Walk<'a> {
     fn restore(&mut self, restoring: &Restoring<'_>, made: &mut Option<Process>) -> Result<()> {
         let mut asked = restoring.options()?;
-        let inherited = restoring.namespaces(&mut asked)?;
+        let mut inherited = Vec::new();
+        restoring.namespaces(&mut asked, &mut inherited)?;
+        restoring.descriptors(&mut asked, &mut inherited)?;
+        let state = self.state().map_err(|errno| restoring.failed(errno.into()))?;
+        // Until criu has ended: who is killed meanwhile leaves it to a delete.
+        let root = state.mount_root(&restoring.rootfs)?;
+        asked.root = Some(text("the root filesystem's path", &root)?);
         mountpoints::make(&restoring.rootfs, &covered(restoring.bundle.spec(), restoring.bundle.path())?)?;
         self.part(Part::Prepare)?;
         let mut swrk = self.begin_criu(restoring, &inherited).map_err(|errno| restoring.failed(errno.into()))?;
@@ -218,6 +234,7 @@ impl<'a> Walk<'a> {
             return Err(restoring.failed(Failure::Garbled));
         }
         super::stage("criu-ended");
+        self.state().map_err(|errno| restoring.failed(errno.into()))?.unmount_root()?;
         self.keep_time(restoring.bundle)?;
         self.part(Part::Record)
     }
@@ -261,8 +278,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// criu, in the container's cgroup, with the container's streams, and with the root filesystem as a mount point, which it
-    /// asks for: in a mount namespace of its own, so that no mount is left on the host whatever ends it.
+    /// criu, in the container's cgroup, with the container's streams.
     fn begin_criu(&self, restoring: &Restoring<'_>, inherited: &[OwnedFd]) -> nix::Result<Swrk> {
         let null = null()?;
         let own = [
@@ -281,15 +297,12 @@ impl<'a> Walk<'a> {
         };
         let into_cgroup = |step: Step<'_>| matches!(step.op, Op::Host(HostOp::SpawnInit { into_cgroup: true, .. }));
         let is_born_there = self.plan.steps().any(into_cgroup);
-        let rootfs =
-            std::ffi::CString::new(restoring.rootfs.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
         let birth = Birth {
             streams: [stream(0), stream(1), stream(2)],
             inherited,
             setting: Setting {
                 cgroup: self.cgroup.as_ref().filter(|_| is_born_there).map(Cgroup::fd),
                 leads: !restoring.from.criu.shell_job,
-                mounted: Some(&rootfs),
             },
         };
         restoring.criu.begin(&birth)

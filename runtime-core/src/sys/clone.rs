@@ -42,8 +42,6 @@ struct Bare {
     leads: bool,
     /// Whether it is killed when the thread that made it ends.
     dies: bool,
-    /// A directory that becomes a mount point, where only the child sees it.
-    mounted: Option<*const c_char>,
 }
 
 /// How a program is executed that is more than an ordinary one.
@@ -53,8 +51,6 @@ pub(crate) struct Setting<'a> {
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
     /// Whether it leads a session of its own.
     pub(crate) leads: bool,
-    /// A directory that becomes a mount point: in a mount namespace of the program's own, from which nothing comes back.
-    pub(crate) mounted: Option<&'a CStr>,
 }
 
 /// Clones a child that executes `program` at once, with exactly these descriptors under their new numbers (and those
@@ -85,7 +81,7 @@ pub(crate) fn execute(
     let (args, env) = (pointers(args), pointers(env));
     let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
     let (program, path) = (libc::AT_FDCWD, path.as_ptr());
-    let bare = Some(Bare { keep: moves.len(), leads: true, dies: true, mounted: None });
+    let bare = Some(Bare { keep: moves.len(), leads: true, dies: true });
     let moves = &moves;
     clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
 }
@@ -101,12 +97,10 @@ pub(crate) fn execute_in(
     let (args, env) = (pointers(args), pointers(env));
     let moves = (0..).zip(descriptors).map(|(to, from)| Move { from: from.as_raw_fd(), to });
     let moves: &[Move] = &moves.collect::<Vec<_>>();
-    let mounted = setting.mounted.map(CStr::as_ptr);
-    let bare = Some(Bare { keep: moves.len(), leads: setting.leads, dies: false, mounted });
-    let flags = mounted.map_or(0, |_| libc::CLONE_NEWNS as u64);
+    let bare = Some(Bare { keep: moves.len(), leads: setting.leads, dies: false });
     let (program, path) = (libc::AT_FDCWD, path.as_ptr());
     let birth = Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 };
-    clone(flags, setting.cgroup, birth)
+    clone(0, setting.cgroup, birth)
 }
 
 /// A null-terminated table, as execve(2) takes it.
@@ -261,18 +255,6 @@ fn strip(bare: &Bare) -> isize {
         // Ignored ones stay ignored through clone and execve; SIGKILL and SIGSTOP are refused, and have no other action.
         // SAFETY: the action outlives the call, and an old one is not asked for.
         unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
-    }
-    if let Some(path) = bare.mounted {
-        let (root, path) = (c"/".as_ptr() as usize, path as usize);
-        let (follow, bind) = (libc::MS_SLAVE | libc::MS_REC, libc::MS_BIND | libc::MS_REC);
-        // SAFETY: strings with their NUL, which the parent keeps alive; the mount namespace is this child's own.
-        let answer = unsafe {
-            let answer = syscall(libc::SYS_mount, [0, root, 0, follow as usize, 0]);
-            if answer < 0 { answer } else { syscall(libc::SYS_mount, [path, path, 0, bind as usize, 0]) }
-        };
-        if answer < 0 {
-            return answer;
-        }
     }
     let death = if bare.dies { libc::SIGKILL as usize } else { 0 };
     // SAFETY: numbers, a string with its NUL, and a mask that outlives the call.

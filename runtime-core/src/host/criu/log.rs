@@ -16,8 +16,9 @@ const LONGEST_LINE: usize = 300;
 /// criu's word for it.
 const ERROR: &str = "Error (";
 
-/// What criu prints of every child that did not end well, before it says why.
-const ECHO: &str = "exited, status=";
+/// What criu prints as an error and is no reason: of a child that did not end well, before it says why; and of a limit that
+/// it goes on without.
+const NO_REASON: [&str; 2] = ["exited, status=", "RLIMIT_NOFILE for self"];
 
 /// The first error in the file of this name, which is a regular file of the directory; `None` where there is none.
 pub(crate) fn first_error_in(directory: &OwnedFd, name: &str) -> Option<String> {
@@ -32,23 +33,23 @@ pub(crate) fn first_error(file: &OwnedFd) -> Option<String> {
     let mut file = File::from(file.try_clone().ok()?);
     file.rewind().ok()?;
     let mut lines = BufReader::new(file.take(LONGEST_LOG));
-    let (mut line, mut echo) = (Vec::new(), None);
+    let (mut line, mut other) = (Vec::new(), None);
     while lines.read_until(b'\n', &mut line).ok()? > 0 {
         let text = String::from_utf8_lossy(&line);
         if text.contains(ERROR) {
             let shown = shown(&text);
-            if !text.contains(ECHO) {
+            if !NO_REASON.iter().any(|noise| text.contains(noise)) {
                 return Some(shown);
             }
-            echo = echo.or(Some(shown));
+            other = other.or(Some(shown));
         }
         line.clear();
     }
-    echo
+    other
 }
 
 /// One line of bounded length, and nothing that a terminal would obey: names in it are the container's.
-fn shown(line: &str) -> String {
+pub(super) fn shown(line: &str) -> String {
     let mut shown = String::new();
     for letter in line.trim().chars().take(LONGEST_LINE) {
         if letter.is_control() {

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 use nix::sys::wait::WaitStatus;
 use prost::Message;
 
+use super::log::shown;
 use super::message::{Kind, Notification, Request, Response};
 use crate::error::Error;
 use crate::host::cgroup::Cgroup;
@@ -53,7 +54,7 @@ impl<'a> Birth<'a> {
 
     /// A criu all of whose streams are this one.
     pub(crate) const fn of(stream: BorrowedFd<'a>) -> Self {
-        let setting = Setting { cgroup: None, leads: true, mounted: None };
+        let setting = Setting { cgroup: None, leads: true };
         Self { streams: [stream; 3], inherited: &[], setting }
     }
 }
@@ -114,11 +115,18 @@ impl fmt::Display for Failure {
             Self::Silent(limit) => write!(f, "criu failed: it did nothing for {} s", limit.as_secs()),
             Self::Garbled => f.write_str("criu failed: its answer is none of the RPC's"),
             Self::Refused(answer) => {
-                write!(f, "criu failed: type {} errno {}", answer.kind().name(), answer.errno())?;
-                answer.message.as_ref().map_or(Ok(()), |why| write!(f, ": {}", why.escape_debug()))
+                write!(f, "criu failed: type {} errno {}", answer.kind().name(), answer.errno())
             }
             Self::Own(error) => write!(f, "{error}"),
         }
+    }
+}
+
+impl Failure {
+    /// What criu says in its answer: its first error, where it is new enough for that.
+    pub(crate) fn said(&self) -> Option<String> {
+        let Self::Refused(answer) = self else { return None };
+        answer.message.as_deref().map(shown).filter(|why| !why.is_empty())
     }
 }
 
