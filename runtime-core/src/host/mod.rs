@@ -2,7 +2,6 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod child;
-#[cfg(feature = "criu")]
 pub(crate) mod criu;
 pub(crate) mod file;
 pub(crate) mod hooks;

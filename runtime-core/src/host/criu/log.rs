@@ -1,13 +1,20 @@
 //! What criu says went wrong: the first line of its log, or of what it printed, that is an error.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
-use std::os::fd::OwnedFd;
+use std::io::BufRead;
+#[cfg(feature = "criu")]
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    os::fd::OwnedFd,
+};
 
+#[cfg(feature = "criu")]
 use nix::fcntl::{OFlag, openat};
+#[cfg(feature = "criu")]
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 /// How much of a log is looked through, in bytes: at criu's most talkative it is some megabytes.
+#[cfg(feature = "criu")]
 const LONGEST_LOG: u64 = 64 << 20;
 
 /// How much of the line is shown, in characters.
@@ -21,6 +28,7 @@ const ERROR: &str = "Error (";
 const NO_REASON: [&str; 2] = ["exited, status=", "RLIMIT_NOFILE for self"];
 
 /// The first error in the file of this name, which is a regular file of the directory; `None` where there is none.
+#[cfg(feature = "criu")]
 pub(crate) fn first_error_in(directory: &OwnedFd, name: &str) -> Option<String> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = openat(directory, name, flags, Mode::empty()).ok()?;
@@ -29,10 +37,15 @@ pub(crate) fn first_error_in(directory: &OwnedFd, name: &str) -> Option<String> 
 }
 
 /// The first error in a file, from its beginning.
+#[cfg(feature = "criu")]
 pub(crate) fn first_error(file: &OwnedFd) -> Option<String> {
     let mut file = File::from(file.try_clone().ok()?);
     file.rewind().ok()?;
-    let mut lines = BufReader::new(file.take(LONGEST_LOG));
+    reason(BufReader::new(file.take(LONGEST_LOG)))
+}
+
+/// The first error that is a reason; else the first one.
+pub(crate) fn reason(mut lines: impl BufRead) -> Option<String> {
     let (mut line, mut other) = (Vec::new(), None);
     while lines.read_until(b'\n', &mut line).ok()? > 0 {
         let text = String::from_utf8_lossy(&line);

@@ -2,10 +2,11 @@
 
 use std::ffi::CString;
 use std::io::Write;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::message::{Kind, Request, Response};
 use super::*;
 
 fn script(name: &str, text: &str) -> PathBuf {
