@@ -5,6 +5,7 @@ mod attached;
 mod bind_flags;
 mod capabilities;
 mod cgroups;
+mod checkpoint;
 mod descriptors;
 mod devices;
 mod doctor;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         systemd::TESTS,
         systemd_bus::TESTS,
         pause::TESTS,
+        checkpoint::TESTS,
         events::TESTS,
         oom::TESTS,
         terminal::TESTS,

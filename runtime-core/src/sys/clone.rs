@@ -45,6 +45,7 @@ struct Bare {
 }
 
 /// How a program is executed that is more than an ordinary one.
+#[cfg(feature = "criu")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting<'a> {
     /// The cgroup it is born in, where that is another than this process's.
@@ -87,6 +88,7 @@ pub(crate) fn execute(
 }
 
 /// As [`execute`], with as many descriptors as are given, which are here behind all those numbers; it outlives this thread.
+#[cfg(feature = "criu")]
 pub(crate) fn execute_in(
     setting: &Setting<'_>,
     path: &CStr,
