@@ -18,8 +18,8 @@ const CC: Need = Need::Works("cc --version");
 
 /// A criu that can save and restore a plain process of this kernel.
 const CRIU: Need = Need::Works(
-    "criu check && d=$(mktemp -d) && { setsid sleep 1000 & } && criu dump -t $! -D $d && criu restore -d -D $d && \
-     kill $! && rm -r $d",
+    "criu check && d=$(mktemp -d) && { setsid sleep 1000 & p=$!; criu dump -t $p -D $d && criu restore -d -D $d; \
+     ok=$?; kill -9 $p; rm -r $d; exit $ok; }",
 );
 
 /// A criu that is too old for this kernel.
@@ -63,7 +63,7 @@ fn bundle(scene: &Scene) -> Bundle {
     fs::write(bundle.dir().join("hosts"), "").unwrap();
     let (hosts, shared) = (bundle.dir().join("hosts"), bundle.dir().join("shared"));
     bundle.sleep().mount("/etc/hosts", "bind", hosts, &["bind", "ro"]).mount("/conf", "bind", shared, &["rbind", "rw"]);
-    bundle.set("/linux/maskedPaths", json!(["/proc/kcore", "/proc/acpi"])).set("/root/readonly", false);
+    bundle.set("/linux/maskedPaths", json!(["/proc/version", "/proc/sys"])).set("/root/readonly", false);
     bundle
 }
 
@@ -115,10 +115,10 @@ fn dumps_and_deletes(scene: &Scene) {
     }
     let external = asked.texts(37);
     // Where the link of the image leads, and what config.json calls it. A directory is masked by a mount of the container's.
-    for wanted in ["mnt[/etc/hosts]:/etc/hosts", "mnt[/real]:/conf", "mnt[/proc/kcore]:/dev/null"] {
+    for wanted in ["mnt[/etc/hosts]:/etc/hosts", "mnt[/real]:/conf", "mnt[/proc/version]:/dev/null"] {
         assert!(external.iter().any(|one| one == wanted), "no {wanted}: {external:?}");
     }
-    assert!(external.iter().all(|one| !one.contains("acpi")), "{external:?}");
+    assert!(external.iter().all(|one| !one.contains("/proc/sys")), "{external:?}");
     let images = scene.path("images");
     assert_eq!(fs::metadata(&images).unwrap().permissions().mode() & 0o777, 0o700);
     let descriptors: Vec<String> = serde_json::from_slice(&fs::read(images.join("descriptors.json")).unwrap()).unwrap();
@@ -537,7 +537,7 @@ fn a_restored_mount_is_as_config_json_says(scene: &Scene) {
             container.delete_force();
         } else {
             swrk.say(&answer(kind::RESTORE, false));
-            running.wait().fails().says("anywhere\" is not ro").says("/mounts/");
+            running.wait().fails().says("anywhere").says("is not ro (config.json /mounts/");
             container.assert_gone();
             scene.wait_until("it is killed", || !process::runs(pid));
         }
@@ -612,7 +612,7 @@ fn wrong_calls_are_refused(scene: &Scene) {
     checkpoint(&["--parent-path", "/absolute"]).fails().says("--parent-path");
     checkpoint(&["--parent-path", "missing"]).fails().says("--parent-path");
     checkpoint(&["--page-server", "nowhere"]).fails().says("--page-server ADDRESS:PORT");
-    checkpoint(&["--empty-ns", "user"]).fails().says("namespace \"user\" is not supported");
+    checkpoint(&["--empty-ns", "user"]).fails().says("is not supported");
     checkpoint(&["--manage-cgroups-mode", "none"]).fails().says("invalid manage-cgroups-mode value");
     checkpoint(&["--status-fd", "77"]).fails().says("invalid --status-fd argument 77");
     assert!(!scene.path("images").exists(), "what is refused makes nothing");
@@ -622,7 +622,7 @@ fn wrong_calls_are_refused(scene: &Scene) {
 
 fn without_criu_it_says_so(scene: &Scene) {
     let hide = "for d in $(echo $PATH | tr : ' ') /usr/bin /bin /usr/sbin /sbin /usr/local/bin /usr/local/sbin; do \
-                [ ! -f $d/criu ] || mount --bind /dev/null $d/criu; done; exec \"$@\"";
+                [ ! -f $d/criu ] || busybox mount -o bind /dev/null $d/criu; done; exec \"$@\"";
     let hidden = scene.by(&["unshare", "-m", "sh", "-c", hide, "sh"]);
     let subject = running(scene);
     subject.checkpoint(&hidden, &[]).wait().fails().says("criu is not found");

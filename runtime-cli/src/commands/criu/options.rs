@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 use runtime_core::{Criu, Error, Facts, ManageCgroups};
@@ -84,12 +84,23 @@ pub(in crate::commands) fn parent(images: &Path, parent: PathBuf) -> Result<Path
     if parent.is_absolute() {
         return Err(invalid("--parent-path must be relative to the image path"));
     }
-    let found = images.join(&parent);
+    // Where there are none yet, no link can be on the way.
+    let found = if images.exists() { images.join(&parent) } else { without_dots(&images.join(&parent)) };
     match std::fs::metadata(&found) {
         Ok(status) if status.is_dir() => Ok(parent),
         Ok(_) => Err(invalid(format!("invalid --parent-path: {} is no directory", found.display()))),
         Err(error) => Err(invalid(format!("invalid --parent-path: {}: {error}", found.display()))),
     }
+}
+
+fn without_dots(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut path, component| {
+        match component {
+            Component::ParentDir => drop(path.pop()),
+            component => path.push(component),
+        }
+        path
+    })
 }
 
 #[cfg(test)]
@@ -115,6 +126,10 @@ mod tests {
             assert!(parent(&images, odd).unwrap_err().message().contains("--parent-path"));
         }
         assert_eq!(parent(&images, "..".into()).unwrap(), Path::new(".."));
+        // criu will make the directory.
+        let new = images.join("planc-no-such-directory");
+        assert_eq!(parent(&new, "../.".into()).unwrap(), Path::new("../."));
+        assert!(parent(&new, "../planc-no-such-parent".into()).is_err());
     }
 
     #[test]
