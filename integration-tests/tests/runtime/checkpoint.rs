@@ -16,10 +16,11 @@ use serde_json::json;
 /// A compiler for the peer.
 const CC: Need = Need::Works("cc --version");
 
-/// A criu that can save and restore a plain process of this kernel.
+/// A criu that can save and restore a plain process of this kernel: one without descriptors of the lane's.
 const CRIU: Need = Need::Works(
-    "criu check && d=$(mktemp -d) && { setsid sleep 1000 & p=$!; criu dump -t $p -D $d && criu restore -d -D $d; \
-     ok=$?; kill -9 $p; rm -r $d; exit $ok; }",
+    "criu check && d=$(mktemp -d) && bash -c 'for f in /proc/self/fd/*; do n=${f##*/}; \
+     [ $n -le 2 ] || eval \"exec $n>&-\"; done; setsid sleep 1000 & p=$!; sleep 0.5; \
+     criu dump -t $p -D $0 && criu restore -d -D $0; ok=$?; kill -9 $p; exit $ok' $d; ok=$?; rm -r $d; exit $ok",
 );
 
 /// A criu that is too old for this kernel.
@@ -44,7 +45,8 @@ integration_tests::tests! {
     wrong_calls_are_refused [Need::Planc],
     without_criu_it_says_so [Need::Planc],
     an_old_criu_says_why [Need::Planc, OLD_CRIU],
-    a_restored_container_goes_on_counting [CRIU],
+    // Older ones of runc do not know how to leave cgroups alone.
+    a_restored_container_goes_on_counting [CRIU, Need::Spec(1, 2)],
 }
 
 /// A container that sleeps, with mounts of the host's: one behind a link of its image.
