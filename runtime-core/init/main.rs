@@ -41,7 +41,7 @@ pub(crate) struct Init {
     /// The program that [`InitOp::FindProgram`] found.
     pub(crate) program: Option<&'static CStr>,
     /// What goes to the host with the next turn: the master of the container's terminal, or a copy of a tree.
-    pub(crate) master: Option<Fd>,
+    pub(crate) for_host: Option<Fd>,
     /// What [`InitOp::HoldState`] gave, for every later hook.
     pub(crate) state: &'static [u8],
     /// The filter of the processes that are executed from now on, and who is told of the next one's.
@@ -112,7 +112,7 @@ unsafe extern "C" fn start(stack: *const *const core::ffi::c_char) -> ! {
         slots: &SLOTS,
         program: None,
         state: &[],
-        master: None,
+        for_host: None,
         filter: None,
         agent: None,
         filtered: false,
@@ -228,6 +228,9 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::CoverDirectory { place, slot } => mounts::cover_directory(init, &place, slot),
         InitOp::CopyUp { from, to, mode, owner, .. } => copy_up::copy_up(init, from, to, mode, owner),
         InitOp::Remount { .. } => mounts::remount(init, op),
+        InitOp::HoldRootfs { tree } => mounts::hold_rootfs(init, &tree),
+        InitOp::ChangeRoot {} => mounts::change_root(init, Slot::ROOT),
+        InitOp::JoinRoot { slot } => mounts::change_root(init, slot),
         InitOp::AttachRootfs { tree, at, propagation } => mounts::attach_rootfs(init, &tree, at, &propagation),
         InitOp::Mount { .. } => mounts::mount(init, op),
         InitOp::Bind { .. } => mounts::bind(init, op),

@@ -157,7 +157,7 @@ fn copy_at(init: &Init, place: &Place<'_>, recursive: bool) -> Result<Fd, Errno>
 /// A copy that the host is to map the ids of: it stays init's, whose descriptor keeps it from being dissolved.
 pub(crate) fn copy_inside(init: &mut Init, place: &Place<'_>, recursive: bool, slot: Slot) -> Result<(), Errno> {
     let copy = copy_at(init, place, recursive)?;
-    init.master = Some(sys::open_tree(copy, c"", AT_EMPTY_PATH)?);
+    init.for_host = Some(sys::open_tree(copy, c"", AT_EMPTY_PATH)?);
     init.slots.set(slot, copy);
     Ok(())
 }
@@ -173,6 +173,19 @@ pub(crate) fn attach_rootfs(
     sys::move_mount(root, Fd::CWD, at.map_or(STAGE_ROOT, |at| at.0))?;
     init.slots.set(Slot::ROOT, root);
     Ok(())
+}
+
+/// No peer of the host's, or what is mounted in it would be mounted for the host as well.
+pub(crate) fn hold_rootfs(init: &Init, tree: &Tree<'_>) -> Result<(), Errno> {
+    let root = copy(init, tree, true)?;
+    sys::mount_setattr(root, c"", AT_RECURSIVE, 0, 0, MS_SLAVE)?;
+    init.slots.set(Slot::ROOT, root);
+    Ok(())
+}
+
+pub(crate) fn change_root(init: &Init, slot: Slot) -> Result<(), Errno> {
+    sys::fchdir(init.slots.get(slot)?)?;
+    sys::chroot(c".")
 }
 
 /// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.

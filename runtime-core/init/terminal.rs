@@ -67,7 +67,7 @@ pub(crate) fn open(
     if !onlcr {
         clear_onlcr(terminal)?;
     }
-    init.master = Some(master);
+    init.for_host = Some(master);
     init.slots.set(slot, terminal);
     Ok(())
 }

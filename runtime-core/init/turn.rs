@@ -8,11 +8,11 @@ fn socket(init: &Init) -> Fd {
     Fd(init.base as i32)
 }
 
-/// Tells the host that its steps are next, and gives it the terminal's master where there is one.
+/// Tells the host that its steps are next, and gives it what is for it.
 pub(crate) fn give(init: &mut Init) -> Result<(), Errno> {
-    let master = init.master.take();
-    sys::send_turn(socket(init), master)?;
-    master.into_iter().for_each(sys::close);
+    let given = init.for_host.take();
+    sys::send_turn(socket(init), given)?;
+    given.into_iter().for_each(sys::close);
     Ok(())
 }
 

@@ -385,7 +385,37 @@ fn namespaces_and_id_maps() {
     let mapped = |pointer, value| [user.clone(), (uids, map.clone()), (gids, map.clone()), (pointer, value)];
     refused(&mapped("/process/user/uid", json!(10)), "/process/user/uid", "cannot setuid to unmapped uid 10");
     refused(&mapped("/process/user/gid", json!(10)), "/process/user/gid", "cannot setgid to unmapped gid 10");
-    refused(&[("/linux/namespaces", json!([{ "type": "pid" }]))], "/linux/namespaces", "without a mount namespace");
+}
+
+#[test]
+fn without_a_mount_namespace() {
+    let (pid, none) = (("/linux/namespaces", json!([{ "type": "pid" }, { "type": "uts" }])), json!([]));
+    let (masked, read_only) = ("/linux/maskedPaths", "/linux/readonlyPaths");
+    let bare = |more: &[(&'static str, Value)]| {
+        [&[pid.clone(), (masked, none.clone()), (read_only, none.clone()), ("/mounts", none.clone())], more].concat()
+    };
+    let private = "unable to restrict sys entries without a private MNT namespace";
+    refused(&bare(&[(masked, json!(["/proc/kcore"]))]), masked, private);
+    refused(&bare(&[(read_only, json!(["/proc/sys"]))]), read_only, private);
+    refused(&bare(&[("/linux/rootfsPropagation", json!("shared"))]), "/linux/rootfsPropagation", "is not changed");
+    let mount = |options| json!([{ "destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": [options] }]);
+    for option in ["ro", "remount"] {
+        refused(&bare(&[("/mounts", mount(option))]), "/mounts/0", "without a mount namespace");
+    }
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 10 }]);
+    let user = [
+        ("/linux/namespaces/-", json!({ "type": "user" })),
+        ("/linux/uidMappings", map.clone()),
+        ("/linux/gidMappings", map),
+    ];
+    refused(&bare(&user), "/linux/namespaces", "needs a mount namespace");
+    let mut config = base();
+    for (pointer, value) in bare(&[]) {
+        set(&mut config, pointer, value);
+    }
+    compile(&config, &root()).unwrap();
+    let older = compile(&config, &Facts { kernel: (6, 14), ..root() }).unwrap_err();
+    assert!(older.unsupported && older.why.contains("needs Linux 6.15, this is 6.14"), "{older}");
 }
 
 #[test]

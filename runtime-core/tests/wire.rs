@@ -107,6 +107,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::WritePidFile { path: text },
         HostOp::SendPidfd { socket: text },
         HostOp::OpenCgroup { path: text, below: v.flag.then_some(other), init: number },
+        HostOp::OpenRoot { pid: number, slot },
         HostOp::OpenInit { pid: number, slot },
         HostOp::CheckInit {},
         HostOp::ConnectSeccompAgent { path: text, slot },
@@ -176,6 +177,9 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
             propagation: kinds,
             place,
         },
+        InitOp::HoldRootfs { tree },
+        InitOp::ChangeRoot {},
+        InitOp::JoinRoot { slot },
         InitOp::AttachRootfs { tree, at: flag.then_some(text), propagation: kinds },
         InitOp::Mount {
             fstype: text,

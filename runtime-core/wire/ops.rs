@@ -82,6 +82,8 @@ ops! {
     12 OpenCgroup { path: Text<'a>, below: Option<Text<'a>>, init: u32 } => "open the cgroup {path}{}", Below(below);
     /// By the pidfd through which it was seen to be the container's init.
     13 OpenInit { pid: u32, slot: Slot } => "open the container's init, process {pid}, as {slot}";
+    /// Of the container's init, for a container in the host's mount namespace: /proc/PID/root (proc(5)).
+    38 OpenRoot { pid: u32, slot: Slot } => "open the root directory of process {pid} as {slot}";
     /// The last word of the host before a process that joins becomes the program: without it the process ends.
     14 CheckInit {} => "check that the container still runs";
     /// One write to a file of the container's cgroup (Documentation/admin-guide/cgroup-v2.rst).
@@ -185,6 +187,9 @@ ops! {
     /// The tree becomes the directory from which every later path is resolved.
     15 AttachRootfs { tree: Tree<'a>, at: Option<Text<'a>>, propagation: List<'a, Propagation> }
         => "take {tree} as the root filesystem";
+    /// As [`Self::AttachRootfs`], and mounted nowhere: nothing of the container's is seen in the mount namespace that it
+    /// shares with the host.
+    100 HoldRootfs { tree: Tree<'a> } => "take {tree} as the root filesystem, mounted nowhere";
     /// fsopen(2), fsconfig(2), fsmount(2), and one move_mount(2). `covered_mode`: with the permissions of the directory that
     /// is there already, if one is.
     16 Mount {
@@ -228,6 +233,8 @@ ops! {
     /// would be out of sight, and a procfs or sysfs of it would permit new ones with nothing masked (mount_namespaces(7)).
     86 MoveRoot { others: List<'a, Text<'a>> }
         => "detach {} mounts of the host, move the root filesystem to the root, and change to it", others.len();
+    /// chroot(2), in a mount namespace whose root is to stay what it is.
+    101 ChangeRoot {} => "change to the root filesystem";
     /// open_tree(2) of /dev/null, checked to be 1:3 (CVE-2025-31133), and read-only.
     25 TakeNull { slot: Slot } => "take a read-only copy of /dev/null as {slot}";
     /// One for every masked directory, so that one superblock serves them all.
@@ -279,6 +286,8 @@ ops! {
     48 JoinAll { spaces: Spaces, init: Slot } => "join the {spaces} namespaces of the process in {init}";
     /// The root of the mount namespace that was joined becomes the directory from which every later path is resolved.
     49 TakeRoot {} => "take the root of the joined mount namespace";
+    /// chroot(2), before [`Self::TakeRoot`]: it is no other in the mount namespace.
+    102 JoinRoot { slot: Slot } => "join the root directory in {slot}";
     /// As `EnterDirectory`, and nothing is made.
     50 ChangeDirectory { path: Text<'a> } => "enter {path}";
     /// A container that waits for start holds no directory and no mount.

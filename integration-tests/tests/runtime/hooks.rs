@@ -313,8 +313,11 @@ fn work_outside_of_the_root_filesystem(scene: &Scene) {
     container.create();
     container.start();
     container.delete_force();
+    let in_bundle = format!("{}\n", bundle.dir().display());
     for kind in KINDS {
-        assert_eq!(out.read(kind), "/\n", "{kind}");
+        // The host's are where the engine put config.json, as runc's are in create.
+        let wanted = if matches!(kind, "createContainer" | "startContainer") { "/\n" } else { &in_bundle };
+        assert_eq!(out.read(kind), wanted, "{kind}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 
+use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::hostmount::HostMount;
 use integration_tests::scene::Scene;
@@ -15,7 +16,7 @@ use super::rootless;
 /// ext4 can since 5.12; statfs(2) gives it the magic number of its elders.
 const EXT4: Need = Need::Works("test \"$(stat -f -c %T \"${TMPDIR:-/tmp}\")\" = ext2/ext3");
 /// tmpfs can since 6.3.
-const MAPS_TMPFS: Need = Need::Works(
+pub(crate) const MAPS_TMPFS: Need = Need::Works(
     "test \"$(uname -r | cut -d. -f1)\" -gt 6 || { test \"$(uname -r | cut -d. -f1)\" -eq 6 && test \"$(uname -r | cut -d. -f2)\" -ge 3; }",
 );
 
@@ -36,7 +37,7 @@ integration_tests::tests! {
 }
 
 /// A tmpfs with a file of 0:0 and one of 1000:1000; below it, at `sub`, another one.
-fn source(scene: &Scene) -> (HostMount, HostMount) {
+pub(crate) fn source(scene: &Scene) -> (HostMount, HostMount) {
     let outer = HostMount::tmpfs(scene.path("source"), MsFlags::empty());
     fill(outer.path().to_owned());
     let inner = HostMount::tmpfs(outer.path().join("sub"), MsFlags::empty());
@@ -189,19 +190,25 @@ fn leaves_no_process(scene: &Scene) {
     container.delete_force();
 }
 
+/// The copy of a mount's mount, at /m, of which root's ids are mapped; with a user namespace from `first` on.
+pub(crate) fn bundle_of_an_earlier_mount(scene: &Scene, outer: &HostMount, first: Option<u32>) -> Bundle {
+    let mut bundle = scene.bundle();
+    if let Some(first) = first {
+        bundle.user_namespace(first);
+    }
+    fs::create_dir(bundle.rootfs("/early")).unwrap();
+    let early = bundle.rootfs("/early");
+    bundle.mount("/early", "bind", outer.path(), &["rbind"]).mount("/m", "bind", &early, &["rbind", "idmap"]);
+    let ids = map(0, first.unwrap_or(0), 1);
+    bundle.set("/mounts/8/uidMappings", ids.clone()).set("/mounts/8/gidMappings", ids);
+    bundle
+}
+
 /// Only the host may map the ids once init is in its user namespace.
 fn of_what_an_earlier_mount_made(scene: &Scene) {
     for first in [None, Some(100_000)] {
         let (outer, _inner) = source(scene);
-        let mut bundle = scene.bundle();
-        if let Some(first) = first {
-            bundle.user_namespace(first);
-        }
-        fs::create_dir(bundle.rootfs("/early")).unwrap();
-        let early = bundle.rootfs("/early");
-        bundle.mount("/early", "bind", outer.path(), &["rbind"]).mount("/m", "bind", &early, &["rbind", "idmap"]);
-        let ids = map(0, first.unwrap_or(0), 1);
-        bundle.set("/mounts/8/uidMappings", ids.clone()).set("/mounts/8/gidMappings", ids);
+        let mut bundle = bundle_of_an_earlier_mount(scene, &outer, first);
         let seen = scene.sh(&mut bundle, &format!("{OWNERS}; ls /m/sub | wc -l"));
         assert_eq!(seen, "0:0\n65534:65534\n2\n", "{first:?}");
     }

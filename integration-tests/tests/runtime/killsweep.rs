@@ -23,6 +23,8 @@ use nix::unistd::pipe2;
 use serde_json::json;
 
 use crate::hooks::script;
+use crate::host_mounts::{self, DETACHED};
+use crate::idmap::{self, MAPS_TMPFS};
 use crate::planc::steps_with;
 use crate::rootless;
 
@@ -30,6 +32,9 @@ integration_tests::tests! {
     of_the_default_bundle [Need::Failpoints],
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
+    of_what_an_earlier_mount_made [Need::Failpoints, MAPS_TMPFS],
+    of_the_hosts_mount_namespace [Need::Failpoints, DETACHED],
+    of_an_exec_in_the_hosts_mount_namespace [Need::Failpoints, DETACHED],
     of_hooks [Need::Failpoints],
     of_a_rootless_container [Need::Failpoints],
     of_run [Need::Failpoints],
@@ -49,6 +54,20 @@ fn of_a_user_namespace(scene: &Scene) {
     let mut bundle = scene.bundle();
     bundle.user_namespace(100_000).mount("/data", "bind", scene.path(""), &["rbind", "ro"]);
     sweep(scene, &bundle);
+}
+
+/// Ids that the host maps of a copy that init made.
+fn of_what_an_earlier_mount_made(scene: &Scene) {
+    let (outer, _inner) = idmap::source(scene);
+    sweep(scene, &idmap::bundle_of_an_earlier_mount(scene, &outer, Some(100_000)));
+}
+
+fn of_the_hosts_mount_namespace(scene: &Scene) {
+    sweep(scene, &host_mounts::bundle(scene));
+}
+
+fn of_an_exec_in_the_hosts_mount_namespace(scene: &Scene) {
+    sweep_exec(scene, &mut host_mounts::bundle(scene));
 }
 
 fn of_joined_namespaces(scene: &Scene) {

@@ -16,6 +16,7 @@ mod features;
 mod hook_failures;
 mod hook_limits;
 mod hooks;
+mod host_mounts;
 mod idmap;
 mod input;
 mod killsweep;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         racers::TESTS,
         missing::TESTS,
         rootfs::TESTS,
+        host_mounts::TESTS,
         devices::TESTS,
         process::TESTS,
         scheduling::TESTS,

@@ -67,10 +67,16 @@ fn is_niced(scene: &Scene) {
     assert_eq!(stat(&scene.sh(&mut bundle, STAT)).2, 5);
 }
 
+/// The nice value that the container inherits.
+fn own_nice() -> i32 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
 fn is_realtime(scene: &Scene) {
     let mut bundle = scene.bundle();
     bundle.set("/process/scheduler", json!({"policy": "SCHED_FIFO", "priority": 9}));
-    assert_eq!(stat(&scene.sh(&mut bundle, STAT)), (0, 9, 1));
+    assert_eq!(stat(&scene.sh(&mut bundle, STAT)), (own_nice(), 9, 1));
 }
 
 fn is_reset_on_fork(scene: &Scene) {
@@ -80,7 +86,7 @@ fn is_reset_on_fork(scene: &Scene) {
     let script = format!("{STAT}; sh -c '{STAT}'; true");
     let out = scene.sh(&mut bundle, &script);
     let lines: Vec<_> = out.lines().collect();
-    assert_eq!(stat(&lines[..2].join(" ")), (0, 3, 2));
+    assert_eq!(stat(&lines[..2].join(" ")), (own_nice(), 3, 2));
     assert_eq!(stat(&lines[2..].join(" ")).2, 0);
 }
 

@@ -103,6 +103,7 @@ impl LaunchPlan {
         let init = plan.slot()?;
         plan.host("", HostOp::OpenInit { pid: joining.init, slot: init });
         let time = namespaces::open_time(request, joining.init, plan)?;
+        let root = namespaces::open_root(request, joining.init, plan)?;
         let agents = filter.connect(0, plan)?;
         plan.host("", HostOp::SpawnInit { spaces: Spaces::default(), into_cgroup: joining.cgroup.is_some() });
 
@@ -111,7 +112,7 @@ impl LaunchPlan {
         enter_unit(joining, facts, plan)?;
         rdt::enter_all(joining.groups, plan)?;
         scheduling.begin(plan);
-        namespaces::join_all(request, init, time, plan);
+        namespaces::join_all(request, init, time, root, plan);
         let proc = labels.are_asked_for().then(|| own_proc::open_joined(request, labels.origin(), plan)).transpose()?;
         let console = terminal.open(plan)?;
         program.change_directory(plan);

@@ -210,13 +210,13 @@ impl<'a> Request<'a> {
         check::absolute("state directory", launch.state_dir)?;
         let rootfs = rootfs::path(spec.root().as_ref(), launch.bundle)?;
         let linux = spec.linux().as_ref().ok_or_else(|| {
-            Invalid::unsupported("/linux", "a container without a mount namespace is not supported yet")
+            Invalid::unsupported("/linux", "without the property linux a container would have no namespace of its own")
         })?;
         let hooks = hooks::Hooks::read(spec)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
         let host_cgroups = cgroup::hierarchy(facts)?;
-        let propagation = rootfs::propagation(linux)?;
+        let propagation = rootfs::propagation(linux, &spaces)?;
         let state_dir = text::path_text("", launch.state_dir)?;
         Ok(Self {
             spec,
@@ -267,7 +267,7 @@ impl<'a> Chapters<'a> {
         Ok(Self {
             devices: devices::Devices::read(request)?,
             resources: cgroup::Limits::read(request, plan)?,
-            covered: rootfs::Covered::read(request.linux)?,
+            covered: rootfs::Covered::read(request)?,
             sysctls: sysctl::Sysctls::read(request)?,
             labels: lsm::Labels::read(request)?,
             names: process::Names::read(request.spec, &request.spaces)?,

@@ -19,6 +19,9 @@ pub(super) const LIST: &str = "/linux/namespaces";
 /// From here on execve(2) enters the time namespace that unshare(2) made; before, only a child is born into it.
 const EXECVE_ENTERS_TIME: (u32, u32) = (6, 3);
 
+/// Since when something can be mounted in a tree that is mounted nowhere (move_mount(2)).
+const DETACHED_TREES_TAKE_MOUNTS: (u32, u32) = (6, 15);
+
 /// What config.json says of one kind of namespace.
 #[derive(Debug)]
 enum Space {
@@ -96,7 +99,21 @@ impl Namespaces {
             return Err(Invalid::unsupported(self.origin(Ns::Time), "the kernel has no time namespaces"));
         }
         if !self.is_private(Ns::Mount) {
-            return Err(Invalid::unsupported(LIST, "a container without a mount namespace is not supported yet"));
+            self.check_without_mount(facts)?;
+        }
+        Ok(())
+    }
+
+    /// A container in the host's mount namespace has its root filesystem mounted nowhere.
+    fn check_without_mount(&self, facts: &Facts) -> Result<(), Invalid> {
+        if self.has_user() {
+            return Err(Invalid::new(LIST, "a container with a user namespace needs a mount namespace"));
+        }
+        let ((major, minor), (least, of)) = (facts.kernel, DETACHED_TREES_TAKE_MOUNTS);
+        if facts.kernel < DETACHED_TREES_TAKE_MOUNTS {
+            let why =
+                format!("a container without a mount namespace needs Linux {least}.{of}, this is {major}.{minor}");
+            return Err(Invalid::unsupported(LIST, why));
         }
         Ok(())
     }
@@ -264,9 +281,19 @@ pub(super) fn open_time(request: &Request<'_>, init: u32, plan: &mut Draft) -> R
     Ok(Some(slot))
 }
 
+/// Where the mount namespace is the host's, it leads to the host's root.
+pub(super) fn open_root(request: &Request<'_>, init: u32, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
+    if request.spaces.is_private(Ns::Mount) {
+        return Ok(None);
+    }
+    let slot = plan.slot()?;
+    plan.host(LIST, HostOp::OpenRoot { pid: init, slot });
+    Ok(Some(slot))
+}
+
 /// A process that joins the container enters the namespaces of the container's init: those that belong to the host's user
 /// namespace while it has the host's privileges, the rest together with the user namespace.
-pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, plan: &mut Draft) {
+pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, root: Option<Slot>, plan: &mut Draft) {
     let spaces = &request.spaces;
     let first = spaces.entry == UserEntry::First;
     if first && request.process.oom_score_adj().is_some() {
@@ -300,6 +327,9 @@ pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, pl
         plan.init("", InitOp::Harden {});
     }
     plan.init("", InitOp::NewSession {});
+    if let Some(slot) = root {
+        plan.init(LIST, InitOp::JoinRoot { slot });
+    }
     plan.init("", InitOp::TakeRoot {});
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Linux;
 
+use super::namespaces::Namespaces;
 use super::plan::Draft;
 use super::text::{path_text, paths_once, text};
 use super::{Invalid, Request, RootSwitch, lsm};
@@ -28,11 +29,15 @@ pub(super) struct Covered {
 }
 
 impl Covered {
-    pub(super) fn read(linux: &Linux) -> Result<Self, Invalid> {
-        Ok(Self {
-            masked: paths_once(MASKED, linux.masked_paths().as_ref())?,
-            read_only: paths_once(READ_ONLY, linux.readonly_paths().as_ref())?,
-        })
+    pub(super) fn read(request: &Request<'_>) -> Result<Self, Invalid> {
+        let masked = paths_once(MASKED, request.linux.masked_paths().as_ref())?;
+        let read_only = paths_once(READ_ONLY, request.linux.readonly_paths().as_ref())?;
+        for (origin, paths) in [(MASKED, &masked), (READ_ONLY, &read_only)] {
+            if !request.spaces.is_private(Ns::Mount) && !paths.is_empty() {
+                return Err(Invalid::new(origin, "unable to restrict sys entries without a private MNT namespace"));
+            }
+        }
+        Ok(Self { masked, read_only })
     }
 }
 
@@ -52,10 +57,13 @@ pub(super) fn path(root: Option<&oci_spec::runtime::Root>, bundle: &Path) -> Res
 }
 
 /// `linux.rootfsPropagation`, one of mount_namespaces(7)'s words, also with `r` before.
-pub(super) fn propagation(linux: &Linux) -> Result<Option<Propagation>, Invalid> {
+pub(super) fn propagation(linux: &Linux, spaces: &Namespaces) -> Result<Option<Propagation>, Invalid> {
     let Some(asked) = linux.rootfs_propagation().as_deref().filter(|asked| !asked.is_empty()) else {
         return Ok(None);
     };
+    if !spaces.is_private(Ns::Mount) {
+        return Err(Invalid::new(PROPAGATION, "the propagation of the host's mounts is not changed"));
+    }
     let named = |word: &str| Propagation::NAMES.iter().find(|(_, name)| *name == word).map(|(kind, _)| *kind);
     let found = match (named(asked), asked.strip_prefix('r').and_then(named)) {
         (Some(kind), _) => Some(Propagation { kind, recursive: false }),
@@ -76,6 +84,9 @@ pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) {
 /// Where mounts are to be shared with the host they stay its peers, all but the root: pivot_root(2) refuses a root whose
 /// parent is shared.
 pub(super) fn propagate(request: &Request<'_>, plan: &mut Draft) {
+    if !request.spaces.is_private(Ns::Mount) {
+        return;
+    }
     let (kind, recursive) = match request.propagation {
         _ if shares(request) => (PRIVATE, false),
         Some(Propagation { kind: PRIVATE, .. }) => (PRIVATE, true),
@@ -95,6 +106,10 @@ pub(super) fn shares(request: &Request<'_>) -> bool {
 /// The root filesystem is attached; later paths are resolved from it.
 pub(super) fn attach(request: &Request<'_>, plan: &mut Draft) {
     let path = Text(&request.rootfs);
+    if !request.spaces.is_private(Ns::Mount) {
+        plan.init(ORIGIN, InitOp::HoldRootfs { tree: Tree::Path(path) });
+        return;
+    }
     let slave = [Propagation { kind: SLAVE, recursive: true }];
     let (tree, at, propagation): (_, _, &[_]) = if request.spaces.is_staged() {
         // Hooks look for it where config.json says; else root of the user namespace need not reach that directory.
@@ -120,6 +135,10 @@ pub(super) fn take(covered: &Covered, plan: &mut Draft) -> Result<Taken, Invalid
 
 /// The root filesystem becomes the root.
 pub(super) fn switch(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+    if !request.spaces.is_private(Ns::Mount) {
+        plan.init("", InitOp::ChangeRoot {});
+        return Ok(());
+    }
     if request.launch.options.root_switch == RootSwitch::Pivot {
         plan.init("", InitOp::PivotRoot {});
         return Ok(());

@@ -20,7 +20,7 @@ const ONCE: [&str; 11] = [
 ];
 
 /// Those that every plan of a new container has once.
-const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "RecordState"];
+const ONCE_IN_LAUNCH: [&str; 3] = ["ClaimId", "CheckRootfs", "RecordState"];
 
 /// Those that every plan of a process that joins a container has once.
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
@@ -77,7 +77,7 @@ const ORDER: &[(&str, &[&str])] = &[
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("MakeUserNamespace", &["SpawnInit"]),
-    ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
+    ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs", "HoldRootfs"]),
     // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
     ("SetProperty", &["StartUnit"]),
     ("CloseOthers", &["StartUnit", "EnterUnit"]),
@@ -89,7 +89,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("EnterUnit", &["JoinAll", "Refork"]),
     // What the container may write to is complete by then, and it is its own before anything of the container's runs.
     ("FilterDevices", &["OwnCgroup"]),
-    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs", "HoldRootfs"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -100,14 +100,15 @@ const ORDER: &[(&str, &[&str])] = &[
     // The host's trees are locked by what comes after.
     ("MakeStage", &["StageTree"]),
     // Whose ids are mapped is seen by nobody before, and mapped by who may.
-    ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot"]),
+    ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot", "ChangeRoot"]),
     ("AttachRootfs", &["CopyInside"]),
-    ("MapCopy", &["PivotRoot", "MoveRoot"]),
-    ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
+    ("HoldRootfs", &["CopyInside"]),
+    ("MapCopy", &["PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs", "HoldRootfs"]),
     ("WriteIdMaps", &["HaveUidsMapped", "HaveGidsMapped", "Undump", "BecomeRoot"]),
     ("HaveUidsMapped", &["HaveGidsMapped", "Undump", "BecomeRoot"]),
     ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
-    ("BecomeRoot", &["AttachRootfs"]),
+    ("BecomeRoot", &["AttachRootfs", "HoldRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
     // A group is complete before init is in it, and init is in it before it has children.
     ("ClaimId", &["MakeClos"]),
@@ -121,7 +122,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("FindNetDevice", &["SpawnInit", "MoveNetDevice"]),
     ("Unshare", &["MoveNetDevice"]),
     ("Join", &["MoveNetDevice"]),
-    ("MoveNetDevice", &["RunHook", "RunHookInside", "WriteSysctl", "AttachRootfs", "RecordState"]),
+    ("MoveNetDevice", &["RunHook", "RunHookInside", "WriteSysctl", "AttachRootfs", "HoldRootfs", "RecordState"]),
     // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
     ("OpenCgroup", &["SpawnInit"]),
     ("OpenInit", &["SpawnInit"]),
@@ -129,6 +130,9 @@ const ORDER: &[(&str, &[&str])] = &[
     ("Undump", &["JoinAll"]),
     ("SetOomScore", &["JoinAll"]),
     ("JoinAll", &["BecomeRoot", "Refork", "TakeRoot", "SetUser"]),
+    ("OpenRoot", &["SpawnInit"]),
+    ("JoinAll", &["JoinRoot"]),
+    ("JoinRoot", &["TakeRoot"]),
     ("TakeRoot", &["ChangeDirectory"]),
     ("ChangeDirectory", &["SetUser"]),
     ("OutliveRuntime", &["CheckInit"]),
@@ -136,47 +140,60 @@ const ORDER: &[(&str, &[&str])] = &[
     // Nothing is mounted over a cover, and no cover is put where a mount still comes.
     (
         "AttachRootfs",
-        &["Mount", "Bind", "OpenDirectory", "MakeDevice", "BindDevice", "MakeLink", "PivotRoot", "MoveRoot"],
+        &[
+            "Mount",
+            "Bind",
+            "OpenDirectory",
+            "MakeDevice",
+            "BindDevice",
+            "MakeLink",
+            "PivotRoot",
+            "MoveRoot",
+            "ChangeRoot",
+        ],
     ),
-    ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
-    ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
-    ("CopyUp", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
-    ("Remount", &["SetReadOnly", "PivotRoot", "MoveRoot", "Mask", "Protect"]),
-    ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
-    ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
-    ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
-    ("SetReadOnly", &["PivotRoot", "MoveRoot"]),
+    ("HoldRootfs", &["Mount", "Bind", "OpenDirectory", "MakeDevice", "BindDevice", "MakeLink", "ChangeRoot"]),
+    ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot", "Mask", "Protect"]),
+    ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot", "Mask", "Protect"]),
+    ("CopyUp", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("Remount", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot", "Mask", "Protect"]),
+    ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("SetReadOnly", &["PivotRoot", "MoveRoot", "ChangeRoot"]),
     // The terminal is the container's own, of its own devpts, and it is taken by the leader of a session.
     ("Mount", &["OpenTerminal"]),
     ("Bind", &["OpenTerminal"]),
-    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot"]),
-    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot"]),
+    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
     ("NewSession", &["TakeTerminal"]),
     ("TakeRoot", &["OpenTerminal"]),
     ("TakeTerminal", &["SetUser", "SendTerminal", "KeepTerminal"]),
     ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
-    ("TakeNull", &["PivotRoot", "MoveRoot"]),
+    ("TakeNull", &["PivotRoot", "MoveRoot", "ChangeRoot"]),
     // Before anything of it is masked, and labelled while init has the rights to.
     ("OpenProc", &["Mask", "Protect", "WriteSysctl", "WriteLabel"]),
     ("Refork", &["WriteLabel"]),
     ("PivotRoot", &["WriteLabel"]),
     ("MoveRoot", &["WriteLabel"]),
+    ("ChangeRoot", &["WriteLabel"]),
     ("WriteLabel", &["Bound", "SetUser", "NoNewPrivileges", "RecordState"]),
     // The clocks of a namespace are fixed by the first process in it.
-    ("SetTimeOffsets", &["Refork", "AttachRootfs"]),
+    ("SetTimeOffsets", &["Refork", "AttachRootfs", "HoldRootfs"]),
     // A deadline cannot be inherited by a child (sched(7)), and realtime needs privileges.
     ("Refork", &["SetScheduler", "SetMemoryPolicy"]),
     ("SetScheduler", &["SetUser", "Bound"]),
     ("SetIoPriority", &["SetUser", "Bound"]),
     // What hooks look at is complete, and whatever becomes of them is journalled.
     ("SetReadOnly", &["OwePoststop", "RunHook", "RunHookInside"]),
-    ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot"]),
+    ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot", "ChangeRoot"]),
     ("HoldState", &["RunHookInside"]),
     ("AllowHooks", &["RunHook", "EndHooks"]),
-    ("EndHooks", &["HoldState", "RunHookInside", "PivotRoot", "MoveRoot"]),
+    ("EndHooks", &["HoldState", "RunHookInside", "PivotRoot", "MoveRoot", "ChangeRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("MoveRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
+    ("ChangeRoot", &["WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("Mask", &["ProtectRoot", "SetUser"]),
     ("Protect", &["ProtectRoot", "SetUser"]),
     ("WriteSysctl", &["SetUser"]),
@@ -238,8 +255,8 @@ enum PlanKind {
 
 fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     let wrong = |name: &str, times| Err(format!("{name} is there {times} times"));
-    let own = if kind == PlanKind::Launch { ONCE_IN_LAUNCH } else { ONCE_IN_EXEC };
-    for name in own.into_iter().chain(ONCE) {
+    let own: &[&str] = if kind == PlanKind::Launch { &ONCE_IN_LAUNCH } else { &ONCE_IN_EXEC };
+    for name in own.iter().copied().chain(ONCE) {
         if count(steps, name) != 1 {
             return wrong(name, count(steps, name));
         }
@@ -249,8 +266,20 @@ fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
             return wrong(name, count(steps, name));
         }
     }
-    if count(steps, "PivotRoot") + count(steps, "MoveRoot") != usize::from(kind == PlanKind::Launch) {
-        return Err("the root is not changed once".to_owned());
+    let launches = usize::from(kind == PlanKind::Launch);
+    let any_of = |names: &[&str]| names.iter().map(|name| count(steps, name)).sum::<usize>();
+    if any_of(&["AttachRootfs", "HoldRootfs"]) != launches
+        || any_of(&["PivotRoot", "MoveRoot", "ChangeRoot"]) != launches
+    {
+        return Err("the root is not taken and changed once".to_owned());
+    }
+    // What is mounted nowhere cannot be pivoted to, and nothing but chroot(2) leaves the host's root where it is.
+    if count(steps, "HoldRootfs") != count(steps, "ChangeRoot") || count(steps, "OpenRoot") != count(steps, "JoinRoot")
+    {
+        return Err("the root is changed for the host as well".to_owned());
+    }
+    if count(steps, "HoldRootfs") == 1 && any_of(&["Propagate", "Mask", "Protect", "SetReadOnly"]) > 0 {
+        return Err("mounts of the host's are changed".to_owned());
     }
     let terminals = count(steps, "OpenTerminal");
     let handed_over = count(steps, "SendTerminal") + count(steps, "KeepTerminal");
@@ -315,10 +344,11 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             | HostOp::MakeUserNamespace { slot, .. }
             | HostOp::ListenForStart { slot }
             | HostOp::OpenInit { slot, .. }
+            | HostOp::OpenRoot { slot, .. }
             | HostOp::ConnectSeccompAgent { slot, .. },
         ) => Some(*slot),
         Op::Init(InitOp::Mount { keep, .. }) => *keep,
-        Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
+        Op::Init(InitOp::AttachRootfs { .. } | InitOp::HoldRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
         Op::Init(
             InitOp::OpenDirectory { slot, .. }
             | InitOp::CopyMapped { slot, .. }
@@ -338,6 +368,8 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
     let Op::Init(op) = op else { return Vec::new() };
     match op {
         InitOp::JoinAll { init, .. } => vec![*init],
+        InitOp::JoinRoot { slot } => vec![*slot],
+        InitOp::ChangeRoot {} => vec![Slot::ROOT],
         InitOp::HoldSeccompAgent { socket, .. } => vec![*socket],
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
@@ -425,7 +457,7 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
                 inside.push(*slot);
                 continue;
             }
-            Op::Init(InitOp::AttachRootfs { tree, .. }) => (tree, 0, Attributes::NONE),
+            Op::Init(InitOp::AttachRootfs { tree, .. } | InitOp::HoldRootfs { tree }) => (tree, 0, Attributes::NONE),
             Op::Init(InitOp::Bind { tree, attributes, recursive_attributes, .. }) => {
                 (tree, attributes.set & LOCKED, *recursive_attributes)
             }
@@ -456,7 +488,7 @@ fn hook_of<'a>(step: &Step<'a>) -> Option<Hook<'a>> {
 /// Each kind of hook has its actor and its place, and they come in the order of config.json.
 fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
     let at = |name: &str| steps.iter().position(|step| step.name() == name);
-    let switch = at("PivotRoot").or(at("MoveRoot")).unwrap_or_default();
+    let switch = at("PivotRoot").or(at("MoveRoot")).or(at("ChangeRoot")).unwrap_or_default();
     let (created, execute) = (at("AwaitStart").or(at("RecordState")).unwrap_or_default(), at("Execute").unwrap_or(0));
     if count(steps, "AllowHooks") != count(steps, "EndHooks") {
         return Err("init stays dumpable".to_owned());

@@ -33,7 +33,7 @@ impl Walk<'_> {
 fn run_step(plan: &LaunchPlan, step: &Step<'_>, hook: &Hook<'_>, record: &Record, pid: u32) -> Result<()> {
     let unspoken = |error| failure::failed(plan, step, &format!("cannot write the state: {error}"));
     let state = HookState::of(record).json(hook.kind, Some(pid)).map_err(unspoken)?;
-    run(hook, &state).map_err(|why| failure::at(plan, step, message(hook, &why)))
+    run(hook, &state, &record.bundle).map_err(|why| failure::at(plan, step, message(hook, &why)))
 }
 
 /// Runs the hooks that come when the program was executed.

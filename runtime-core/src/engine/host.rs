@@ -68,6 +68,7 @@ impl Walk<'_> {
             HostOp::HaveUidsMapped { ref maps } => return self.have_mapped(step, "uid", maps),
             HostOp::HaveGidsMapped { ref maps } => return self.have_mapped(step, "gid", maps),
             HostOp::OpenCgroup { below, .. } => self.open_cgroup(below),
+            HostOp::OpenRoot { pid, slot } => self.open_root(pid, slot),
             HostOp::OpenInit { slot, .. } => self.open_init(slot),
             HostOp::CheckInit {} => return self.check_init(step),
             HostOp::WritePidFile { path } => self.write_pid_file(Path::new(os(path))),
@@ -213,6 +214,16 @@ impl Walk<'_> {
         let joined = self.joined.ok_or(Errno::ESRCH)?;
         let pidfd = joined.pidfd.try_clone().map_err(errno_of)?;
         self.fill(slot, pidfd)
+    }
+
+    /// By its pid, which is its own as long as it has not ended.
+    fn open_root(&mut self, pid: u32, slot: Slot) -> nix::Result<()> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open(format!("/proc/{pid}/root").as_str(), flags, Mode::empty())?;
+        match self.joined.map_or(Err(Errno::ESRCH), |joined| has_ended(&joined.pidfd))? {
+            true => Err(Errno::ESRCH),
+            false => self.fill(slot, root),
+        }
     }
 
     fn check_init(&self, step: &Step<'_>) -> Result<()> {

@@ -59,7 +59,7 @@ pub(crate) fn run(path: &CStr, args: &[&CStr], env: &[&CStr], limit: Duration) -
     let to = behind_streams(to)?;
     fcntl(&from, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let old = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let spawned = clone::execute(path, args, env, [null.as_fd(), to.as_fd(), to.as_fd()]);
+    let spawned = clone::execute(path, args, env, c"/", [null.as_fd(), to.as_fd(), to.as_fd()]);
     old.thread_set_mask()?;
     let (_, pidfd) = spawned?;
     drop((null, to));

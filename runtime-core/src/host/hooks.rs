@@ -1,12 +1,14 @@
 //! Hooks on the host: executed with the state on the standard input, watched to their end or their time's, and what they
 //! print is read so that it cannot block them, and kept only in part.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -154,10 +156,11 @@ impl fmt::Display for Tail {
     }
 }
 
-/// Runs a hook to its end. Of one that failed nothing is left, but what has left its session.
-pub(crate) fn run(hook: &Hook<'_>, state: &[u8]) -> std::result::Result<(), Failure> {
+/// Runs a hook to its end, in the bundle's directory, as users know it from runc: it is the engine's, and no image's
+/// (CVE-2025-23266). Of one that failed nothing is left, but what has left its session.
+pub(crate) fn run(hook: &Hook<'_>, state: &[u8], bundle: &Path) -> std::result::Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_secs(hook.timeout.into());
-    let (process, streams) = Running::spawn(hook, state).map_err(Failure::Host)?;
+    let (process, streams) = Running::spawn(hook, state, bundle).map_err(Failure::Host)?;
     let mut output = Output::default();
     let failure = match watch(&process.pidfd, streams, &mut output, deadline) {
         Ok(false) => Failure::Overdue(hook.timeout, output),
@@ -185,13 +188,14 @@ struct Running {
 
 impl Running {
     /// The hook, its standard output and its standard error.
-    fn spawn(hook: &Hook<'_>, state: &[u8]) -> nix::Result<(Self, [File; 2])> {
+    fn spawn(hook: &Hook<'_>, state: &[u8], bundle: &Path) -> nix::Result<(Self, [File; 2])> {
+        let bundle = CString::new(bundle.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         let stdin = behind_streams(input(state)?)?;
         let ((out, stdout), (err, stderr)) = (stream()?, stream()?);
         let args: Vec<&CStr> = hook.args.iter().map(|arg| arg.0).collect();
         let env: Vec<&CStr> = hook.env.iter().map(|variable| variable.0).collect();
         let old = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        let spawned = clone::execute(hook.path.0, &args, &env, [stdin.as_fd(), out.as_fd(), err.as_fd()]);
+        let spawned = clone::execute(hook.path.0, &args, &env, &bundle, [stdin.as_fd(), out.as_fd(), err.as_fd()]);
         old.thread_set_mask()?;
         let (pid, pidfd) = spawned?;
         Ok((Self { pid, pidfd }, [stdout, stderr]))
@@ -285,7 +289,7 @@ pub(crate) fn run_poststop(state: &StateDir, record: &mut Record) -> Result<()> 
     match (hooks, json) {
         (Ok(hooks), Ok(json)) => {
             for hook in hooks.of(HookKind::Poststop) {
-                if let Err(failure) = hook.with(|hook| run(&hook, &json)) {
+                if let Err(failure) = hook.with(|hook| run(&hook, &json, &record.bundle)) {
                     log::warn!("{}", hook.with(|hook| message(&hook, &failure)));
                 }
             }

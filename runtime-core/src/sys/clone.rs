@@ -36,6 +36,8 @@ struct Birth<'a> {
 /// What an ordinary program sheds of this process beside signals and the working directory.
 #[derive(Clone, Copy, Debug)]
 struct Bare {
+    /// Where it is; "/" where that cannot be reached.
+    directory: *const c_char,
     /// How many descriptors stay, from 0.
     keep: usize,
     /// Whether it leads a session of its own.
@@ -71,18 +73,20 @@ pub(crate) fn spawn(
 }
 
 /// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
-/// are not 0 to 2 here, and no other descriptor: in "/", in a session and so a process group of its own, with default
-/// signal actions. It is killed when the calling thread ends. That is to block all signals; in the child none is.
+/// are not 0 to 2 here, and no other descriptor: in `directory`, or "/" where that is gone, in a session and so a process
+/// group of its own, with default signal actions. It is killed when the calling thread ends. That is to block all signals;
+/// in the child none is.
 pub(crate) fn execute(
     path: &CStr,
     args: &[&CStr],
     env: &[&CStr],
+    directory: &CStr,
     streams: [BorrowedFd<'_>; 3],
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(env));
     let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
     let (program, path) = (libc::AT_FDCWD, path.as_ptr());
-    let bare = Some(Bare { keep: moves.len(), leads: true, dies: true });
+    let bare = Some(Bare { directory: directory.as_ptr(), keep: moves.len(), leads: true, dies: true });
     let moves = &moves;
     clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
 }
@@ -99,7 +103,7 @@ pub(crate) fn execute_in(
     let (args, env) = (pointers(args), pointers(env));
     let moves = (0..).zip(descriptors).map(|(to, from)| Move { from: from.as_raw_fd(), to });
     let moves: &[Move] = &moves.collect::<Vec<_>>();
-    let bare = Some(Bare { keep: moves.len(), leads: setting.leads, dies: false });
+    let bare = Some(Bare { directory: c"/".as_ptr(), keep: moves.len(), leads: setting.leads, dies: false });
     let (program, path) = (libc::AT_FDCWD, path.as_ptr());
     let birth = Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 };
     clone(0, setting.cgroup, birth)
@@ -259,12 +263,15 @@ fn strip(bare: &Bare) -> isize {
         unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
     }
     let death = if bare.dies { libc::SIGKILL as usize } else { 0 };
-    // SAFETY: numbers, a string with its NUL, and a mask that outlives the call.
+    // SAFETY: numbers, strings with their NULs that the parent keeps alive, and a mask that outlives the call.
     let answers = unsafe {
         [
             if bare.leads { syscall(libc::SYS_setsid, [0; 5]) } else { 0 },
             syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, death, 0, 0, 0]),
-            syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
+            match syscall(libc::SYS_chdir, [bare.directory as usize, 0, 0, 0, 0]) {
+                0 => 0,
+                _ => syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
+            },
             syscall(libc::SYS_close_range, [bare.keep, u32::MAX as usize, 0, 0, 0]),
             syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0]),
         ]
