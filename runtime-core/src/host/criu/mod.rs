@@ -7,7 +7,8 @@ mod log;
 pub(crate) mod message;
 #[cfg(feature = "criu")]
 mod swrk;
-#[cfg(all(test, feature = "criu"))]
+#[cfg(test)]
+#[cfg(feature = "criu")]
 mod tests;
 
 #[cfg(feature = "criu")]

@@ -18,7 +18,7 @@ fn script(name: &str, text: &str) -> PathBuf {
     path
 }
 
-fn conversation(name: &str, text: &str, silence: Duration) -> std::result::Result<Response, Failure> {
+fn conversation(name: &str, text: &str, silence: Duration) -> Result<Response, Failure> {
     let path = script(name, text);
     let criu = Criu {
         path: CString::new(path.to_str().unwrap()).unwrap(),
