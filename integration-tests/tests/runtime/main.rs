@@ -36,6 +36,7 @@ mod ps;
 mod racers;
 mod rdt;
 mod resources;
+mod restore;
 mod rootfs;
 mod rootless;
 mod rootless_cgroups;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         systemd_bus::TESTS,
         pause::TESTS,
         checkpoint::TESTS,
+        restore::TESTS,
         events::TESTS,
         oom::TESTS,
         terminal::TESTS,
