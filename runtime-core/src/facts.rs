@@ -246,7 +246,7 @@ fn mount_of(fstype: &str, mountinfo: &str) -> Option<PathBuf> {
 }
 
 /// A path of mountinfo, where white space and backslashes are written as octal numbers.
-fn unescaped(path: &[u8]) -> std::ffi::OsString {
+pub(crate) fn unescaped(path: &[u8]) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path;

@@ -41,6 +41,8 @@
 pub mod wire;
 
 mod bundle;
+#[cfg(feature = "criu")]
+mod checkpoint;
 pub mod compile;
 mod container;
 mod descriptors;
@@ -60,6 +62,8 @@ mod update;
 mod watch;
 
 pub use bundle::Bundle;
+#[cfg(feature = "criu")]
+pub use checkpoint::{CheckpointOptions, Criu, ManageCgroups, RestoreOptions};
 pub use compile::{
     Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch,
     Rootless, Step, Timing, WhenPaused, features,

@@ -48,6 +48,12 @@ impl Runtime {
         &self.root
     }
 
+    /// The program that becomes init.
+    #[cfg(feature = "criu")]
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Compiles what [`Self::create`] or [`Self::run`] would perform; changes nothing, needs no privilege.
     ///
     /// # Errors
@@ -273,7 +279,7 @@ pub(crate) fn unusable(id: &str, why: &str) -> Error {
 }
 
 /// What is known of a container before it is made.
-fn new_record(id: &Id, bundle: &Bundle) -> Record {
+pub(crate) fn new_record(id: &Id, bundle: &Bundle) -> Record {
     let annotations = bundle.spec().annotations().clone().unwrap_or_default();
     Record {
         version: record::VERSION,

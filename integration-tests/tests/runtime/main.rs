@@ -5,6 +5,7 @@ mod attached;
 mod bind_flags;
 mod capabilities;
 mod cgroups;
+mod checkpoint;
 mod descriptors;
 mod devices;
 mod doctor;
@@ -38,6 +39,7 @@ mod ps;
 mod racers;
 mod rdt;
 mod resources;
+mod restore;
 mod rootfs;
 mod rootless;
 mod rootless_cgroups;
@@ -65,6 +67,8 @@ fn main() -> ExitCode {
         systemd::TESTS,
         systemd_bus::TESTS,
         pause::TESTS,
+        checkpoint::TESTS,
+        restore::TESTS,
         events::TESTS,
         oom::TESTS,
         terminal::TESTS,

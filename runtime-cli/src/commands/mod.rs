@@ -1,6 +1,8 @@
 //! The commands: one file each, and the table of them.
 
+mod checkpoint;
 mod create;
+mod criu;
 mod delete;
 mod demo;
 mod doctor;
@@ -13,6 +15,7 @@ mod launch;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod resume;
 mod run;
 mod spec;
@@ -42,6 +45,7 @@ pub(crate) struct Command {
 
 /// Every command, in the order of the usage.
 pub(crate) const COMMANDS: &[&Command] = &[
+    &checkpoint::COMMAND,
     &create::COMMAND,
     &delete::COMMAND,
     &demo::COMMAND,
@@ -54,6 +58,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &list::COMMAND,
     &pause::COMMAND,
     &ps::COMMAND,
+    &restore::COMMAND,
     &resume::COMMAND,
     &run::COMMAND,
     &spec::COMMAND,

@@ -26,9 +26,19 @@ pub fn features() -> Features {
         .set_hooks(Some(HookKind::ALL.map(|kind| kind.name().to_owned()).to_vec()))
         .set_mount_options(Some(mount_options::known()))
         .set_linux(Some(linux()))
-        .set_annotations(Some(BTreeMap::new().into_iter().collect()))
-        .set_potentially_unsafe_config_annotations(Some(vec![properties::ANNOTATION.to_owned()]));
+        .set_annotations(Some(BTreeMap::from(annotations()).into_iter().collect()))
+        .set_potentially_unsafe_config_annotations(Some(vec![
+            properties::ANNOTATION.to_owned(),
+            // A file of criu's options, which may name programs to run.
+            "org.criu.config".to_owned(),
+        ]));
     features
+}
+
+/// What engines know from runc.
+fn annotations() -> [(String, String); 1] {
+    let has_checkpoint = cfg!(feature = "criu").to_string();
+    [("org.opencontainers.runc.checkpoint.enabled".to_owned(), has_checkpoint)]
 }
 
 fn linux() -> LinuxFeature {

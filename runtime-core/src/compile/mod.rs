@@ -8,6 +8,8 @@ mod check;
 pub(crate) mod device_filter;
 mod devices;
 mod exec;
+#[cfg(feature = "criu")]
+pub(crate) mod external;
 mod features;
 pub(crate) mod hooks;
 mod idmap;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::wait::WaitStatus;
 use procfs::process::MountInfo;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ use crate::engine::Program;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::host::child;
+use crate::host::criu::reason;
 use crate::sys::{bpf, clone, probe, process};
 use crate::wire::Ns;
 
@@ -116,6 +118,19 @@ pub struct Cgroups {
     pub controllers: Vec<String>,
 }
 
+/// The program that checkpoint and restore are left to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CriuProgram {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What `criu --version` says, its first line.
+    pub version: String,
+    /// What `criu check` says is wrong with this kernel: its own first error. `None` also where the caller is not root, whom
+    /// it tells nothing.
+    pub error: Option<String>,
+}
+
 /// What was found on this host. Plain data, for which [`Report::of`] has words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -150,8 +165,8 @@ pub struct Findings {
     pub selinux_enforces: Option<bool>,
     /// What a seccomp filter may do; `None` where the kernel has no filters.
     pub seccomp_actions: Option<Vec<String>>,
-    /// What `criu --version` says; `None` where there is no criu.
-    pub criu: Option<String>,
+    /// The program criu; `None` where there is none.
+    pub criu: Option<CriuProgram>,
     /// The bus that the caller's systemd listens at.
     pub systemd_bus: Option<PathBuf>,
 }
@@ -183,7 +198,7 @@ impl Findings {
             resctrl: facts.resctrl.is_some() || Path::new("/sys/fs/resctrl").is_dir(),
             selinux_enforces: std::fs::read("/sys/fs/selinux/enforce").ok().map(|mode| mode.starts_with(b"1")),
             seccomp_actions: words("/proc/sys/kernel/seccomp/actions_avail", ' '),
-            criu: criu(),
+            criu: criu(facts.is_privileged()),
             systemd_bus: systemd_bus(facts.euid),
             facts,
         })
@@ -305,13 +320,19 @@ fn covered_proc(mountinfo: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The first line of what criu says of itself.
-fn criu() -> Option<String> {
+/// What criu says of itself, and where it is told to whoever asks, of this kernel.
+fn criu(privileged: bool) -> Option<CriuProgram> {
     const LIMIT: Duration = Duration::from_secs(5);
-    let path = child::find("criu")?;
-    let said = child::run(&path, &[c"criu", c"--version"], &[], LIMIT).ok()?.said;
-    let text = String::from_utf8_lossy(&said);
-    Some(text.lines().next().map_or_else(|| path.to_string_lossy().into_owned(), str::to_owned))
+    let (name, path) = program("criu")?;
+    let ask = |question: &std::ffi::CStr| child::run(&name, &[c"criu", question], &[], LIMIT);
+    let said = ask(c"--version").map(|ended| String::from_utf8_lossy(&ended.said).into_owned()).unwrap_or_default();
+    let version = said.lines().next().unwrap_or_default().to_owned();
+    let checked = || match ask(c"check") {
+        Ok(ended) if matches!(ended.status, Some(WaitStatus::Exited(_, 0))) => None,
+        Ok(ended) => Some(reason(&*ended.said).unwrap_or_else(|| "criu check fails without a word".to_owned())),
+        Err(errno) => Some(format!("criu check: {}", errno.desc())),
+    };
+    Some(CriuProgram { error: if privileged { checked() } else { None }, path, version })
 }
 
 /// The socket of the bus at which systemd would be asked for a scope, where somebody listens there.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Answer, Feature, Findings, Layout, MapProgram, Privileges};
+use super::{Answer, CriuProgram, Feature, Findings, Layout, MapProgram, Privileges};
 use crate::compile::{OLDEST_KERNEL, Rootless};
 
 /// How a thing stands.
@@ -348,7 +348,11 @@ fn other(findings: &Findings, topic: &mut Topic<'_>) {
         (None, false) => topic.ok("resctrl", "none on this machine: linux.intelRdt is refused"),
     }
     match &findings.criu {
-        Some(version) => topic.ok("criu", version),
+        Some(CriuProgram { path, version, error: None }) => topic.ok("criu", &format!("{}: {version}", path.display())),
+        Some(CriuProgram { path, version, error: Some(error) }) => {
+            let found = format!("{}: {version}: criu check: {error}", path.display());
+            topic.lack("criu", [&found, "no checkpoint, no restore", "a criu that knows this kernel"]);
+        }
         None => topic.lack("criu", ["not found", "no checkpoint, no restore", "install the package criu"]),
     }
     match &findings.systemd_bus {

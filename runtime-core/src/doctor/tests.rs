@@ -71,7 +71,7 @@ fn root() -> Findings {
         resctrl: false,
         selinux_enforces: None,
         seccomp_actions: Some(list(&["kill_process", "errno"])),
-        criu: Some("Version: 4.0".to_owned()),
+        criu: Some(CriuProgram { path: "/usr/sbin/criu".into(), version: "Version: 4.0".to_owned(), error: None }),
         systemd_bus: Some("/run/dbus/system_bus_socket".into()),
     }
 }
@@ -119,6 +119,13 @@ const CASES: &[Case] = &[
     (root, |f| f.lsms = None, "security modules", State::Lack, "securityfs"),
     (root, |f| f.seccomp_actions = None, "seccomp", State::Lack, "CONFIG_SECCOMP_FILTER"),
     (root, |f| f.criu = None, "criu", State::Lack, "criu"),
+    (
+        root,
+        |f| f.criu.as_mut().unwrap().error = Some("Error (a.c:1): vdso".to_owned()),
+        "criu",
+        State::Lack,
+        "this kernel",
+    ),
     (root, |f| f.systemd_bus = None, "systemd", State::Lack, "--systemd-cgroup"),
     (root, |f| f.cgroups.layout = Layout::Hybrid, "layout", State::Lack, "cgroup_no_v1"),
     (root, |f| f.cgroups.layout = Layout::Legacy, "layout", State::Fatal, "unified"),

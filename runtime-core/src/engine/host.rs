@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -106,7 +106,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn pid(&self) -> nix::Result<u32> {
-        self.init.as_ref().map(|init| init.process.pid).ok_or(Errno::ESRCH)
+        self.init.as_ref().map(|init| init.process.pid).or(self.stand_in).ok_or(Errno::ESRCH)
     }
 
     /// The directory of the container that is made; an exec makes none.
@@ -116,9 +116,12 @@ impl Walk<'_> {
 
     /// Receivers know by the text, which is runc's, what they are sent: the pidfd of an init, or of a process that joined.
     fn send_pidfd(&self, path: &Path) -> nix::Result<()> {
-        let init = self.init.as_ref().ok_or(Errno::ESRCH)?;
         let payload: &[u8] = if self.joined.is_none() { b"standard" } else { b"setns" };
-        socket::send(path, payload, init.process.pidfd.as_fd())
+        let send = |pidfd: BorrowedFd<'_>| socket::send(path, payload, pidfd);
+        match &self.init {
+            Some(init) => send(init.process.pidfd.as_fd()),
+            None => send(process::pidfd_open(self.pid()?)?.as_fd()),
+        }
     }
 
     fn write_pid_file(&mut self, path: &Path) -> nix::Result<()> {

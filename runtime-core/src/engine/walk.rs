@@ -66,7 +66,7 @@ pub(super) struct Walk<'a> {
     pub(super) plan: &'a LaunchPlan,
     pub(super) acts: Acts,
     program: &'a Program,
-    stdio: &'a Stdio,
+    pub(super) stdio: &'a Stdio,
     pub(super) state: Option<StateDir>,
     pub(super) record: Record,
     /// The init of the container that a process joins.
@@ -85,6 +85,8 @@ pub(super) struct Walk<'a> {
     pub(super) id_maps: Vec<(Slot, OwnedFd)>,
     pub(super) page: Page,
     pub(super) init: Option<Init>,
+    /// The pid of who takes init's place, where none is spawned by this plan.
+    pub(super) stand_in: Option<u32>,
     /// What init gave with its last turn: the master of its terminal, or a copy whose ids are to be mapped.
     pub(super) terminal: Option<OwnedFd>,
     /// The host's network devices that the container got.
@@ -113,49 +115,60 @@ pub(super) struct Init {
 
 /// Performs a plan. Where a step fails, everything that was made is undone, and the error is that step's.
 pub(crate) fn walk(launching: Launching<'_>) -> Result<Launched> {
-    let Launching { plan, acts, program, stdio, state, record, joined, timed } = launching;
-    let page = match Page::new(plan.as_bytes()) {
-        Ok(page) => page,
-        Err(errno) => {
-            state.map_or(Ok(()), StateDir::remove)?;
-            let why = format!("cannot make the page that is shared with init: {}", errno.desc());
-            return Err(Error::new(ErrorKind::Host, why));
-        }
-    };
-    page.recorder().timed.store(timed.into(), Ordering::Relaxed);
-    #[cfg(feature = "failpoints")]
-    page.recorder().stop.store(super::failpoint::of_init(joined.is_some()), Ordering::Relaxed);
-    let begins = timed.then(Vec::new);
-    let mut walk = Walk {
-        plan,
-        acts,
-        program,
-        stdio,
-        state,
-        record,
-        joined,
-        may_evade: false,
-        cgroup: None,
-        contact: Contact::None,
-        outside: false,
-        kills: 0,
-        slots: Vec::new(),
-        id_maps: Vec::new(),
-        page,
-        init: None,
-        terminal: None,
-        net_devices: None,
-        rdt_lock: None,
-        pid_file: None,
-        told: Told::default(),
-        begins,
-    };
+    let mut walk = Walk::new(launching)?;
     match walk.perform() {
-        Ok(process) => {
-            let times = walk.times();
-            Ok(Launched { process, record: walk.record, terminal: walk.terminal, times })
-        }
+        Ok(process) => Ok(walk.end(process)),
         Err(error) => Err(walk.undo(error)),
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// Before the first step.
+    pub(super) fn new(launching: Launching<'a>) -> Result<Self> {
+        let Launching { plan, acts, program, stdio, state, record, joined, timed } = launching;
+        let page = match Page::new(plan.as_bytes()) {
+            Ok(page) => page,
+            Err(errno) => {
+                state.map_or(Ok(()), StateDir::remove)?;
+                let why = format!("cannot make the page that is shared with init: {}", errno.desc());
+                return Err(Error::new(ErrorKind::Host, why));
+            }
+        };
+        page.recorder().timed.store(timed.into(), Ordering::Relaxed);
+        #[cfg(feature = "failpoints")]
+        page.recorder().stop.store(super::failpoint::of_init(joined.is_some()), Ordering::Relaxed);
+        let begins = timed.then(Vec::new);
+        Ok(Self {
+            plan,
+            acts,
+            program,
+            stdio,
+            state,
+            record,
+            joined,
+            may_evade: false,
+            cgroup: None,
+            contact: Contact::None,
+            outside: false,
+            kills: 0,
+            slots: Vec::new(),
+            id_maps: Vec::new(),
+            page,
+            init: None,
+            stand_in: None,
+            terminal: None,
+            net_devices: None,
+            rdt_lock: None,
+            pid_file: None,
+            told: Told::default(),
+            begins,
+        })
+    }
+
+    /// Behind the last step.
+    pub(super) fn end(self, process: Process) -> Launched {
+        let times = self.times();
+        Launched { process, record: self.record, terminal: self.terminal, times }
     }
 }
 
@@ -333,7 +346,7 @@ impl Walk<'_> {
 
     /// Undoes what was made, the last first; init's steps die with its namespaces. The error stays the step's own: what
     /// cannot be undone is left in the journal for a delete.
-    fn undo(mut self, error: Error) -> Error {
+    pub(super) fn undo(mut self, error: Error) -> Error {
         // One that was born again and then hung is the one to kill.
         let _ = self.follow();
         let deadline = deadline();

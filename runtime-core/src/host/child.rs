@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -104,11 +104,13 @@ fn listen(from: &mut File, pidfd: &OwnedFd, said: &mut Vec<u8>, deadline: Instan
 
 /// The same file under a number that is no standard stream's, even where this process has those closed.
 pub(super) fn behind_streams(file: OwnedFd) -> nix::Result<OwnedFd> {
-    if file.as_raw_fd() > libc::STDERR_FILENO {
-        return Ok(file);
-    }
-    let copy = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(libc::STDERR_FILENO + 1))?;
-    Ok(crate::sys::process::own(&[copy]).unwrap_or(file))
+    if file.as_raw_fd() > libc::STDERR_FILENO { Ok(file) } else { copy_behind(file.as_fd(), libc::STDERR_FILENO + 1) }
+}
+
+/// A copy under a number that is not below `least`.
+pub(super) fn copy_behind(file: BorrowedFd<'_>, least: RawFd) -> nix::Result<OwnedFd> {
+    let copy = fcntl(file, FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    crate::sys::process::own(&[copy]).ok_or(Errno::EBADF)
 }
 
 #[cfg(test)]

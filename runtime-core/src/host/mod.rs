@@ -2,8 +2,11 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod child;
+pub(crate) mod criu;
 pub(crate) mod file;
 pub(crate) mod hooks;
+#[cfg(feature = "criu")]
+pub(crate) mod mountinfo;
 pub(crate) mod net_devices;
 mod netlink;
 pub(crate) mod process;

@@ -7,7 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, umount2};
+#[cfg(feature = "criu")]
+use nix::mount::{MsFlags, mount};
 use oci_spec::runtime::Spec;
 
 use super::cgroup::Mark;
@@ -20,6 +24,8 @@ use crate::spec;
 const STATE: &str = "state.json";
 const PLAN: &str = "plan";
 const CONFIG: &str = "config.json";
+/// Where the root filesystem is mounted while criu restores a container.
+const ROOT: &str = "criu-root";
 /// The socket that init waits at.
 pub(crate) const START: &str = "start.sock";
 
@@ -206,13 +212,34 @@ impl StateDir {
         let _ = std::fs::remove_file(self.path.join(START));
     }
 
+    /// Makes a mount point of a container's root filesystem, which criu asks for; where it is then. It is in the state
+    /// directory, so that whatever removes that knows of it.
+    #[cfg(feature = "criu")]
+    pub(crate) fn mount_root(&self, rootfs: &Path) -> Result<PathBuf> {
+        let path = self.path.join(ROOT);
+        let made = DirBuilder::new().mode(0o700).create(&path).and_then(|()| path.canonicalize());
+        let point = made.map_err(|error| host("make", &path, &error))?;
+        let mounted = mount(Some(rootfs), &point, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>);
+        mounted.map_err(|errno| host("mount the root filesystem at", &path, &errno.into()))?;
+        Ok(point)
+    }
+
+    /// Undoes [`Self::mount_root`].
+    #[cfg(feature = "criu")]
+    pub(crate) fn unmount_root(&self) -> Result<()> {
+        let path = self.path.join(ROOT);
+        unmount(&path).map_err(|error| host("unmount", &path, &error))
+    }
+
     /// Removes the directory, the record last: until then a delete can be repeated.
     pub(crate) fn remove(self) -> Result<()> {
         let failed = |error: std::io::Error| host("remove", &self.path, &error);
         for entry in std::fs::read_dir(&self.path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if path.file_name().is_some_and(|name| name != STATE) {
-                remove(&path).map_err(failed)?;
+            match path.file_name() {
+                Some(name) if name == ROOT => unmount(&path).map_err(failed)?,
+                Some(name) if name != STATE => remove(&path).map_err(failed)?,
+                _ => {}
             }
         }
         stage("files-removed");
@@ -220,6 +247,17 @@ impl StateDir {
         stage("record-removed");
         std::fs::remove_dir(&self.path).map_err(failed)
     }
+}
+
+/// Removes a mount point, and never what is in it: that is the container's root filesystem.
+fn unmount(path: &Path) -> std::io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        // Nothing is mounted there, or the caller may not mount: then it has not.
+        Ok(()) | Err(Errno::EINVAL | Errno::EPERM) => {}
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    }
+    std::fs::remove_dir(path)
 }
 
 /// Removes whatever is there; a directory is none of this crate's making, and goes whole. Links are not followed.

@@ -28,9 +28,32 @@ struct Birth<'a> {
     path: *const c_char,
     args: *const *const c_char,
     env: *const *const c_char,
-    /// Where it is, if nothing of this process is inherited but what was moved: no other descriptor, no blocked signal.
-    bare_in: Option<*const c_char>,
+    /// What is shed of this process, where nothing of it is inherited but what was moved: no blocked signal either.
+    bare: Option<Bare>,
     errno: i32,
+}
+
+/// What an ordinary program sheds of this process beside signals and the working directory.
+#[derive(Clone, Copy, Debug)]
+struct Bare {
+    /// Where it is; "/" where that cannot be reached.
+    directory: *const c_char,
+    /// How many descriptors stay, from 0.
+    keep: usize,
+    /// Whether it leads a session of its own.
+    leads: bool,
+    /// Whether it is killed when the thread that made it ends.
+    dies: bool,
+}
+
+/// How a program is executed that is more than an ordinary one.
+#[cfg(feature = "criu")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    /// The cgroup it is born in, where that is another than this process's.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// Whether it leads a session of its own.
+    pub(crate) leads: bool,
 }
 
 /// Clones a child that executes `program` at once, with exactly these descriptors under their new numbers (and those
@@ -45,8 +68,8 @@ pub(crate) fn spawn(
     moves: &[Move],
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(&[]));
-    let (path, bare_in) = (c"".as_ptr(), None);
-    clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare_in, errno: 0 })
+    let (path, bare) = (c"".as_ptr(), None);
+    clone(flags, cgroup, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
 }
 
 /// Clones a child that executes the ordinary program at an absolute `path` at once, with these standard streams, which
@@ -62,9 +85,28 @@ pub(crate) fn execute(
 ) -> nix::Result<(u32, OwnedFd)> {
     let (args, env) = (pointers(args), pointers(env));
     let moves: [Move; 3] = std::array::from_fn(|to| Move { from: streams[to].as_raw_fd(), to: to as RawFd });
-    let (program, path, bare_in) = (libc::AT_FDCWD, path.as_ptr(), Some(directory.as_ptr()));
+    let (program, path) = (libc::AT_FDCWD, path.as_ptr());
+    let bare = Some(Bare { directory: directory.as_ptr(), keep: moves.len(), leads: true, dies: true });
     let moves = &moves;
-    clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare_in, errno: 0 })
+    clone(0, None, Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 })
+}
+
+/// As [`execute`], with as many descriptors as are given, which are here behind all those numbers; it outlives this thread.
+#[cfg(feature = "criu")]
+pub(crate) fn execute_in(
+    setting: &Setting<'_>,
+    path: &CStr,
+    args: &[&CStr],
+    env: &[&CStr],
+    descriptors: &[BorrowedFd<'_>],
+) -> nix::Result<(u32, OwnedFd)> {
+    let (args, env) = (pointers(args), pointers(env));
+    let moves = (0..).zip(descriptors).map(|(to, from)| Move { from: from.as_raw_fd(), to });
+    let moves: &[Move] = &moves.collect::<Vec<_>>();
+    let bare = Some(Bare { directory: c"/".as_ptr(), keep: moves.len(), leads: setting.leads, dies: false });
+    let (program, path) = (libc::AT_FDCWD, path.as_ptr());
+    let birth = Birth { moves, program, path, args: args.as_ptr(), env: env.as_ptr(), bare, errno: 0 };
+    clone(0, setting.cgroup, birth)
 }
 
 /// A null-terminated table, as execve(2) takes it.
@@ -125,8 +167,8 @@ extern "C" fn born(birth: *mut c_void) -> ! {
             break;
         }
     }
-    if let Some(directory) = birth.bare_in.filter(|_| answer >= 0) {
-        answer = strip(directory);
+    if let Some(bare) = birth.bare.as_ref().filter(|_| answer >= 0) {
+        answer = strip(bare);
     }
     if answer >= 0 {
         let path = birth.path as usize;
@@ -209,8 +251,7 @@ extern "C" fn idle(parent: *mut c_void) -> ! {
 
 /// Sheds what an ordinary program shall not have of this process. Descriptors, signal actions and the working directory are
 /// copies: none of the CLONE_* that would share them is set.
-fn strip(directory: *const c_char) -> isize {
-    const BEHIND_STREAMS: usize = 3;
+fn strip(bare: &Bare) -> isize {
     const LAST_SIGNAL: usize = 64;
     // struct sigaction of the kernel: the default action, no flags, an empty mask (rt_sigaction(2)).
     let action = [0usize; 4];
@@ -221,16 +262,17 @@ fn strip(directory: *const c_char) -> isize {
         // SAFETY: the action outlives the call, and an old one is not asked for.
         unsafe { syscall(libc::SYS_rt_sigaction, [signal, &raw const action as usize, 0, size, 0]) };
     }
+    let death = if bare.dies { libc::SIGKILL as usize } else { 0 };
     // SAFETY: numbers, strings with their NULs that the parent keeps alive, and a mask that outlives the call.
     let answers = unsafe {
         [
-            syscall(libc::SYS_setsid, [0; 5]),
-            syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0]),
-            match syscall(libc::SYS_chdir, [directory as usize, 0, 0, 0, 0]) {
+            if bare.leads { syscall(libc::SYS_setsid, [0; 5]) } else { 0 },
+            syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, death, 0, 0, 0]),
+            match syscall(libc::SYS_chdir, [bare.directory as usize, 0, 0, 0, 0]) {
                 0 => 0,
                 _ => syscall(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0]),
             },
-            syscall(libc::SYS_close_range, [BEHIND_STREAMS, u32::MAX as usize, 0, 0, 0]),
+            syscall(libc::SYS_close_range, [bare.keep, u32::MAX as usize, 0, 0, 0]),
             syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, mask, 0, size, 0]),
         ]
     };
