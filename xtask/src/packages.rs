@@ -47,6 +47,7 @@ pub(crate) const TESTS: &[Package] = &[
     package("gcc", "cc", "compiles what the seccomp tests execute"),
     package("libc6-dev", "/usr/include/stdio.h", "compiles what the seccomp tests execute"),
     package("libseccomp-dev", "/usr/include/seccomp.h", "the other opinion on seccomp profiles"),
+    package("criu", "criu", "checkpoint and restore"),
 ];
 
 /// For the benches.
