@@ -9,7 +9,7 @@ use crate::sys::{
     self, AT_EMPTY_PATH, AT_RECURSIVE, Errno, FSCONFIG_CMD_CREATE, FSCONFIG_CMD_RECONFIGURE, FSCONFIG_SET_FD,
     FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, Fd, O_DIRECTORY, OPEN_TREE_CLONE, S_IFMT,
 };
-use crate::wire::{Attributes, Device, InitOp, List, Param, Place, Propagation, Slot, Spaces, Target, Text, Tree};
+use crate::wire::{Attributes, Device, InitOp, List, Ns, Param, Place, Propagation, Slot, Spaces, Target, Text, Tree};
 use crate::{Init, Slots, note};
 
 const RDONLY: u64 = 1;
@@ -173,19 +173,6 @@ pub(crate) fn attach_rootfs(
     sys::move_mount(root, Fd::CWD, at.map_or(STAGE_ROOT, |at| at.0))?;
     init.slots.set(Slot::ROOT, root);
     Ok(())
-}
-
-/// No peer of the host's, or what is mounted in it would be mounted for the host as well.
-pub(crate) fn hold_rootfs(init: &Init, tree: &Tree<'_>) -> Result<(), Errno> {
-    let root = copy(init, tree, true)?;
-    sys::mount_setattr(root, c"", AT_RECURSIVE, 0, 0, MS_SLAVE)?;
-    init.slots.set(Slot::ROOT, root);
-    Ok(())
-}
-
-pub(crate) fn change_root(init: &Init, slot: Slot) -> Result<(), Errno> {
-    sys::fchdir(init.slots.get(slot)?)?;
-    sys::chroot(c".")
 }
 
 /// A filesystem context; `configure` sets its parameters. The kernel's words are noted where it refuses.
@@ -392,6 +379,21 @@ pub(crate) fn move_root(init: &Init, others: &List<'_, Text<'_>>) -> Result<(), 
     }
     sys::chroot(c".")?;
     sys::chdir(c"/")
+}
+
+/// The mount namespace that is left ends with that, and what is mounted in it; but not the copy.
+pub(crate) fn return_with_root(init: &Init, host: Slot) -> Result<(), Errno> {
+    let old = init.slots.take(Slot::ROOT)?;
+    let root = sys::open_tree(old, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE)?;
+    sys::close(old);
+    init.slots.set(Slot::ROOT, root);
+    sys::setns(init.slots.get(host)?, Ns::Mount.flag())?;
+    change_root(root)
+}
+
+pub(crate) fn change_root(root: Fd) -> Result<(), Errno> {
+    sys::fchdir(root)?;
+    sys::chroot(c".")
 }
 
 /// A mount that only another user namespace may detach (mount_namespaces(7)), or none.

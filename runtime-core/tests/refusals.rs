@@ -398,10 +398,6 @@ fn without_a_mount_namespace() {
     refused(&bare(&[(masked, json!(["/proc/kcore"]))]), masked, private);
     refused(&bare(&[(read_only, json!(["/proc/sys"]))]), read_only, private);
     refused(&bare(&[("/linux/rootfsPropagation", json!("shared"))]), "/linux/rootfsPropagation", "is not changed");
-    let mount = |options| json!([{ "destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": [options] }]);
-    for option in ["ro", "remount"] {
-        refused(&bare(&[("/mounts", mount(option))]), "/mounts/0", "without a mount namespace");
-    }
     let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 10 }]);
     let user = [
         ("/linux/namespaces/-", json!({ "type": "user" })),
@@ -414,8 +410,6 @@ fn without_a_mount_namespace() {
         set(&mut config, pointer, value);
     }
     compile(&config, &root()).unwrap();
-    let older = compile(&config, &Facts { kernel: (6, 14), ..root() }).unwrap_err();
-    assert!(older.unsupported && older.why.contains("needs Linux 6.15, this is 6.14"), "{older}");
 }
 
 #[test]

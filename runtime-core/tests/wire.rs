@@ -177,8 +177,7 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
             propagation: kinds,
             place,
         },
-        InitOp::HoldRootfs { tree },
-        InitOp::ChangeRoot {},
+        InitOp::ReturnWithRoot { host: slot },
         InitOp::JoinRoot { slot },
         InitOp::AttachRootfs { tree, at: flag.then_some(text), propagation: kinds },
         InitOp::Mount {

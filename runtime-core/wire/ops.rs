@@ -187,9 +187,6 @@ ops! {
     /// The tree becomes the directory from which every later path is resolved.
     15 AttachRootfs { tree: Tree<'a>, at: Option<Text<'a>>, propagation: List<'a, Propagation> }
         => "take {tree} as the root filesystem";
-    /// As [`Self::AttachRootfs`], and mounted nowhere: nothing of the container's is seen in the mount namespace that it
-    /// shares with the host.
-    100 HoldRootfs { tree: Tree<'a> } => "take {tree} as the root filesystem, mounted nowhere";
     /// fsopen(2), fsconfig(2), fsmount(2), and one move_mount(2). `covered_mode`: with the permissions of the directory that
     /// is there already, if one is.
     16 Mount {
@@ -233,8 +230,10 @@ ops! {
     /// would be out of sight, and a procfs or sysfs of it would permit new ones with nothing masked (mount_namespaces(7)).
     86 MoveRoot { others: List<'a, Text<'a>> }
         => "detach {} mounts of the host, move the root filesystem to the root, and change to it", others.len();
-    /// chroot(2), in a mount namespace whose root is to stay what it is.
-    101 ChangeRoot {} => "change to the root filesystem";
+    /// open_tree(2), setns(2) and chroot(2), for a container that shares the host's mount namespace: the root filesystem was put
+    /// together in another one, which ends with this; the copy is mounted nowhere.
+    101 ReturnWithRoot { host: Slot }
+        => "copy the root filesystem, return to the mount namespace in {host}, and change to the copy";
     /// open_tree(2) of /dev/null, checked to be 1:3 (CVE-2025-31133), and read-only.
     25 TakeNull { slot: Slot } => "take a read-only copy of /dev/null as {slot}";
     /// One for every masked directory, so that one superblock serves them all.

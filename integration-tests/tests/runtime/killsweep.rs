@@ -23,7 +23,7 @@ use nix::unistd::pipe2;
 use serde_json::json;
 
 use crate::hooks::script;
-use crate::host_mounts::{self, DETACHED};
+use crate::host_mounts;
 use crate::idmap::{self, MAPS_TMPFS};
 use crate::planc::steps_with;
 use crate::rootless;
@@ -33,8 +33,8 @@ integration_tests::tests! {
     of_a_user_namespace [Need::Failpoints],
     of_joined_namespaces [Need::Failpoints],
     of_what_an_earlier_mount_made [Need::Failpoints, MAPS_TMPFS],
-    of_the_hosts_mount_namespace [Need::Failpoints, DETACHED],
-    of_an_exec_in_the_hosts_mount_namespace [Need::Failpoints, DETACHED],
+    of_the_hosts_mount_namespace [Need::Failpoints],
+    of_an_exec_in_the_hosts_mount_namespace [Need::Failpoints],
     of_hooks [Need::Failpoints],
     of_a_rootless_container [Need::Failpoints],
     of_run [Need::Failpoints],

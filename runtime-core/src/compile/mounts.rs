@@ -182,7 +182,7 @@ fn read(
         }
     }
     if asked.options.remount.is_some() {
-        return remount(request, asked, fstype, plan);
+        return remount(asked, fstype, plan);
     }
     match (asked.options.copy, fstype) {
         (Some(copy), _) => bind(request, asked, copy, plan),
@@ -241,9 +241,7 @@ fn bind(request: &Request<'_>, asked: Asked<'_>, copy: Copy, plan: &mut Draft) -
     let (attributes, implied) = asked.options.replacing_attributes();
     let mut planned = planned(asked, what, attributes, Target::LikeSource)?;
     planned.implied = implied;
-    if (rootfs::shares(request) || !request.spaces.is_private(Ns::Mount))
-        && planned.propagation.iter().all(|asked| asked.kind != SHARED)
-    {
+    if rootfs::shares(request) && planned.propagation.iter().all(|asked| asked.kind != SHARED) {
         // Only what is asked to be shared stays the host's peer.
         planned.propagation.insert(0, Propagation { kind: SLAVE, recursive: true });
     }
@@ -274,19 +272,9 @@ fn flags(asked: &Asked<'_>, fstype: &str, new: bool, plan: &mut Draft) -> Result
     Ok(params)
 }
 
-/// A mount is changed by who has it in its mount namespace (mount_setattr(2), EINVAL).
-fn changes_mounted(request: &Request<'_>, asked: &Asked<'_>) -> Result<(), Invalid> {
-    if request.spaces.is_private(Ns::Mount) {
-        return Ok(());
-    }
-    let why = "a mount cannot be changed, nor a tmpfs be read-only, in a container without a mount namespace";
-    Err(Invalid::unsupported(asked.origin, why))
-}
-
 /// What is mounted there already is changed where it is: with `bind` only the mount, which alone has `ro` and its like in
 /// any case, since its filesystem may be others' as well.
-fn remount(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut Draft) -> Result<Planned, Invalid> {
-    changes_mounted(request, &asked)?;
+fn remount(asked: Asked<'_>, fstype: &str, plan: &mut Draft) -> Result<Planned, Invalid> {
     let mut params = Vec::new();
     if asked.options.copy.is_some() {
         ignore_parameters(&asked, plan);
@@ -334,7 +322,6 @@ fn filesystem(request: &Request<'_>, asked: Asked<'_>, fstype: &str, plan: &mut 
     let read_only = attributes.set & RDONLY != 0;
     let read_only_at_the_end = read_only && fstype == "tmpfs";
     if read_only_at_the_end {
-        changes_mounted(request, &asked)?;
         attributes.set &= !RDONLY;
     }
     let mut params = Vec::new();

@@ -19,9 +19,6 @@ pub(super) const LIST: &str = "/linux/namespaces";
 /// From here on execve(2) enters the time namespace that unshare(2) made; before, only a child is born into it.
 const EXECVE_ENTERS_TIME: (u32, u32) = (6, 3);
 
-/// Since when something can be mounted in a tree that is mounted nowhere (move_mount(2)).
-const DETACHED_TREES_TAKE_MOUNTS: (u32, u32) = (6, 15);
-
 /// What config.json says of one kind of namespace.
 #[derive(Debug)]
 enum Space {
@@ -56,6 +53,8 @@ pub(super) struct Namespaces {
     execve_enters_time: bool,
     /// What is inherited and belongs to another user namespace than the caller's.
     foreign: Spaces,
+    /// The caller's mount namespace, for a container that shares it: to put its filesystem together, init leaves it.
+    home: Option<Slot>,
 }
 
 impl Namespaces {
@@ -86,7 +85,9 @@ impl Namespaces {
             _ => UserEntry::First,
         };
         let foreign = Spaces(facts.foreign_namespaces);
-        let namespaces = Self { spaces, entry, execve_enters_time: facts.kernel >= EXECVE_ENTERS_TIME, foreign };
+        let is_shared = matches!(spaces[Ns::Mount as usize], Space::Inherited);
+        let home = is_shared.then(|| plan.slot()).transpose()?;
+        let namespaces = Self { spaces, entry, execve_enters_time: facts.kernel >= EXECVE_ENTERS_TIME, foreign, home };
         namespaces.check(facts)?;
         Ok(namespaces)
     }
@@ -98,22 +99,8 @@ impl Namespaces {
         if self.is_private(Ns::Time) && !facts.time_namespaces {
             return Err(Invalid::unsupported(self.origin(Ns::Time), "the kernel has no time namespaces"));
         }
-        if !self.is_private(Ns::Mount) {
-            self.check_without_mount(facts)?;
-        }
-        Ok(())
-    }
-
-    /// A container in the host's mount namespace has its root filesystem mounted nowhere.
-    fn check_without_mount(&self, facts: &Facts) -> Result<(), Invalid> {
-        if self.has_user() {
+        if !self.is_private(Ns::Mount) && self.has_user() {
             return Err(Invalid::new(LIST, "a container with a user namespace needs a mount namespace"));
-        }
-        let ((major, minor), (least, of)) = (facts.kernel, DETACHED_TREES_TAKE_MOUNTS);
-        if facts.kernel < DETACHED_TREES_TAKE_MOUNTS {
-            let why =
-                format!("a container without a mount namespace needs Linux {least}.{of}, this is {major}.{minor}");
-            return Err(Invalid::unsupported(LIST, why));
         }
         Ok(())
     }
@@ -138,6 +125,11 @@ impl Namespaces {
             Space::Joined { slot, .. } => Some(*slot),
             _ => None,
         }
+    }
+
+    /// The slot of the host's mount namespace, where the container is in that.
+    pub(super) fn home(&self) -> Option<Slot> {
+        self.home
     }
 
     /// The path of the namespace that is joined.
@@ -251,9 +243,10 @@ pub(super) fn open(request: &Request<'_>, plan: &mut Draft) {
     let mut joined: Vec<_> = Ns::ALL
         .into_iter()
         .filter_map(|ns| match request.spaces.get(ns) {
-            Space::Joined { origin, path, slot } => Some((*slot, ns, origin, path)),
+            Space::Joined { origin, path, slot } => Some((*slot, ns, origin.as_str(), path.as_c_str())),
             _ => None,
         })
+        .chain(request.spaces.home.map(|slot| (slot, Ns::Mount, LIST, c"/proc/thread-self/ns/mnt")))
         .collect();
     joined.sort_unstable_by_key(|(slot, ..)| slot.0);
     for (slot, ns, origin, path) in joined {
@@ -422,6 +415,7 @@ fn unshare(spaces: &Namespaces, offsets: &TimeOffsets, plan: &mut Draft) {
     let born = spaces.at_birth();
     let except: &[Ns] = if born.is_empty() { &[Ns::User] } else { &[Ns::User, Ns::Pid] };
     let rest = spaces.new_ones(except);
+    let rest = if spaces.home.is_some() { rest.with(Ns::Mount) } else { rest };
     if !rest.is_empty() {
         plan.init(LIST, InitOp::Unshare { spaces: rest });
     }

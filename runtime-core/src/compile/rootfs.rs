@@ -84,9 +84,6 @@ pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) {
 /// Where mounts are to be shared with the host they stay its peers, all but the root: pivot_root(2) refuses a root whose
 /// parent is shared.
 pub(super) fn propagate(request: &Request<'_>, plan: &mut Draft) {
-    if !request.spaces.is_private(Ns::Mount) {
-        return;
-    }
     let (kind, recursive) = match request.propagation {
         _ if shares(request) => (PRIVATE, false),
         Some(Propagation { kind: PRIVATE, .. }) => (PRIVATE, true),
@@ -106,10 +103,6 @@ pub(super) fn shares(request: &Request<'_>) -> bool {
 /// The root filesystem is attached; later paths are resolved from it.
 pub(super) fn attach(request: &Request<'_>, plan: &mut Draft) {
     let path = Text(&request.rootfs);
-    if !request.spaces.is_private(Ns::Mount) {
-        plan.init(ORIGIN, InitOp::HoldRootfs { tree: Tree::Path(path) });
-        return;
-    }
     let slave = [Propagation { kind: SLAVE, recursive: true }];
     let (tree, at, propagation): (_, _, &[_]) = if request.spaces.is_staged() {
         // Hooks look for it where config.json says; else root of the user namespace need not reach that directory.
@@ -135,8 +128,8 @@ pub(super) fn take(covered: &Covered, plan: &mut Draft) -> Result<Taken, Invalid
 
 /// The root filesystem becomes the root.
 pub(super) fn switch(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
-    if !request.spaces.is_private(Ns::Mount) {
-        plan.init("", InitOp::ChangeRoot {});
+    if let Some(host) = request.spaces.home() {
+        plan.init("", InitOp::ReturnWithRoot { host });
         return Ok(());
     }
     if request.launch.options.root_switch == RootSwitch::Pivot {

@@ -20,7 +20,7 @@ const ONCE: [&str; 11] = [
 ];
 
 /// Those that every plan of a new container has once.
-const ONCE_IN_LAUNCH: [&str; 3] = ["ClaimId", "CheckRootfs", "RecordState"];
+const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "RecordState"];
 
 /// Those that every plan of a process that joins a container has once.
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
@@ -77,7 +77,7 @@ const ORDER: &[(&str, &[&str])] = &[
     // Nothing of the container's runs outside of its limits.
     ("SetCgroup", &["RecordState", "AwaitStart", "Execute"]),
     ("MakeUserNamespace", &["SpawnInit"]),
-    ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs", "HoldRootfs"]),
+    ("FilterDevices", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     // Init is in its unit before it makes a cgroup namespace, and before it has children; by then it dies with the host.
     ("SetProperty", &["StartUnit"]),
     ("CloseOthers", &["StartUnit", "EnterUnit"]),
@@ -89,7 +89,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("EnterUnit", &["JoinAll", "Refork"]),
     // What the container may write to is complete by then, and it is its own before anything of the container's runs.
     ("FilterDevices", &["OwnCgroup"]),
-    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs", "HoldRootfs"]),
+    ("OwnCgroup", &["Join", "Unshare", "BecomeRoot", "AttachRootfs"]),
     ("OpenNamespace", &["SpawnInit"]),
     ("ListenForStart", &["SpawnInit"]),
     // CVE-2016-9962: nothing of the host's and no dumpable process when a namespace is entered.
@@ -100,15 +100,14 @@ const ORDER: &[(&str, &[&str])] = &[
     // The host's trees are locked by what comes after.
     ("MakeStage", &["StageTree"]),
     // Whose ids are mapped is seen by nobody before, and mapped by who may.
-    ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("AttachRootfs", &["CopyInside"]),
-    ("HoldRootfs", &["CopyInside"]),
-    ("MapCopy", &["PivotRoot", "MoveRoot", "ChangeRoot"]),
-    ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs", "HoldRootfs"]),
+    ("MapCopy", &["PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
     ("WriteIdMaps", &["HaveUidsMapped", "HaveGidsMapped", "Undump", "BecomeRoot"]),
     ("HaveUidsMapped", &["HaveGidsMapped", "Undump", "BecomeRoot"]),
     ("HaveGidsMapped", &["Undump", "BecomeRoot"]),
-    ("BecomeRoot", &["AttachRootfs", "HoldRootfs"]),
+    ("BecomeRoot", &["AttachRootfs"]),
     ("Refork", &["NewSession", "Mask", "SetUser"]),
     // A group is complete before init is in it, and init is in it before it has children.
     ("ClaimId", &["MakeClos"]),
@@ -122,7 +121,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("FindNetDevice", &["SpawnInit", "MoveNetDevice"]),
     ("Unshare", &["MoveNetDevice"]),
     ("Join", &["MoveNetDevice"]),
-    ("MoveNetDevice", &["RunHook", "RunHookInside", "WriteSysctl", "AttachRootfs", "HoldRootfs", "RecordState"]),
+    ("MoveNetDevice", &["RunHook", "RunHookInside", "WriteSysctl", "AttachRootfs", "RecordState"]),
     // What joins holds nothing of the host's by then, and does not become the program behind the host's back.
     ("OpenCgroup", &["SpawnInit"]),
     ("OpenInit", &["SpawnInit"]),
@@ -149,51 +148,50 @@ const ORDER: &[(&str, &[&str])] = &[
             "MakeLink",
             "PivotRoot",
             "MoveRoot",
-            "ChangeRoot",
+            "ReturnWithRoot",
         ],
     ),
-    ("HoldRootfs", &["Mount", "Bind", "OpenDirectory", "MakeDevice", "BindDevice", "MakeLink", "ChangeRoot"]),
-    ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot", "Mask", "Protect"]),
-    ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot", "Mask", "Protect"]),
-    ("CopyUp", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
-    ("Remount", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot", "Mask", "Protect"]),
-    ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
-    ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
-    ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
-    ("SetReadOnly", &["PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("Mount", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot", "Mask", "Protect"]),
+    ("Bind", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot", "Mask", "Protect"]),
+    ("CopyUp", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("Remount", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot", "Mask", "Protect"]),
+    ("MakeDevice", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("BindDevice", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("MakeLink", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("SetReadOnly", &["PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     // The terminal is the container's own, of its own devpts, and it is taken by the leader of a session.
     ("Mount", &["OpenTerminal"]),
     ("Bind", &["OpenTerminal"]),
-    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot", "ChangeRoot"]),
-    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("OpenTerminal", &["BindConsole", "TakeTerminal", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("NewSession", &["TakeTerminal"]),
     ("TakeRoot", &["OpenTerminal"]),
     ("TakeTerminal", &["SetUser", "SendTerminal", "KeepTerminal"]),
     ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
-    ("TakeNull", &["PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("TakeNull", &["PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     // Before anything of it is masked, and labelled while init has the rights to.
     ("OpenProc", &["Mask", "Protect", "WriteSysctl", "WriteLabel"]),
     ("Refork", &["WriteLabel"]),
     ("PivotRoot", &["WriteLabel"]),
     ("MoveRoot", &["WriteLabel"]),
-    ("ChangeRoot", &["WriteLabel"]),
+    ("ReturnWithRoot", &["WriteLabel"]),
     ("WriteLabel", &["Bound", "SetUser", "NoNewPrivileges", "RecordState"]),
     // The clocks of a namespace are fixed by the first process in it.
-    ("SetTimeOffsets", &["Refork", "AttachRootfs", "HoldRootfs"]),
+    ("SetTimeOffsets", &["Refork", "AttachRootfs"]),
     // A deadline cannot be inherited by a child (sched(7)), and realtime needs privileges.
     ("Refork", &["SetScheduler", "SetMemoryPolicy"]),
     ("SetScheduler", &["SetUser", "Bound"]),
     ("SetIoPriority", &["SetUser", "Bound"]),
     // What hooks look at is complete, and whatever becomes of them is journalled.
     ("SetReadOnly", &["OwePoststop", "RunHook", "RunHookInside"]),
-    ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("OwePoststop", &["RunHook", "RunHookInside", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("HoldState", &["RunHookInside"]),
     ("AllowHooks", &["RunHook", "EndHooks"]),
-    ("EndHooks", &["HoldState", "RunHookInside", "PivotRoot", "MoveRoot", "ChangeRoot"]),
+    ("EndHooks", &["HoldState", "RunHookInside", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("PivotRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("MoveRoot", &["Mask", "Protect", "WriteSysctl", "EnterDirectory", "ProtectRoot"]),
-    ("ChangeRoot", &["WriteSysctl", "EnterDirectory", "ProtectRoot"]),
+    ("ReturnWithRoot", &["WriteSysctl", "EnterDirectory", "ProtectRoot"]),
     ("Mask", &["ProtectRoot", "SetUser"]),
     ("Protect", &["ProtectRoot", "SetUser"]),
     ("WriteSysctl", &["SetUser"]),
@@ -268,18 +266,14 @@ fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     }
     let launches = usize::from(kind == PlanKind::Launch);
     let any_of = |names: &[&str]| names.iter().map(|name| count(steps, name)).sum::<usize>();
-    if any_of(&["AttachRootfs", "HoldRootfs"]) != launches
-        || any_of(&["PivotRoot", "MoveRoot", "ChangeRoot"]) != launches
-    {
-        return Err("the root is not taken and changed once".to_owned());
+    if any_of(&["PivotRoot", "MoveRoot", "ReturnWithRoot"]) != launches {
+        return Err("the root is not changed once".to_owned());
     }
-    // What is mounted nowhere cannot be pivoted to, and nothing but chroot(2) leaves the host's root where it is.
-    if count(steps, "HoldRootfs") != count(steps, "ChangeRoot") || count(steps, "OpenRoot") != count(steps, "JoinRoot")
-    {
-        return Err("the root is changed for the host as well".to_owned());
+    if count(steps, "OpenRoot") != count(steps, "JoinRoot") {
+        return Err("a root directory is opened to be joined".to_owned());
     }
-    if count(steps, "HoldRootfs") == 1 && any_of(&["Propagate", "Mask", "Protect", "SetReadOnly"]) > 0 {
-        return Err("mounts of the host's are changed".to_owned());
+    if count(steps, "ReturnWithRoot") == 1 && any_of(&["Mask", "Protect"]) > 0 {
+        return Err("mounts are changed behind the copy of the root".to_owned());
     }
     let terminals = count(steps, "OpenTerminal");
     let handed_over = count(steps, "SendTerminal") + count(steps, "KeepTerminal");
@@ -327,6 +321,15 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     if !is(steps.get(first), "Harden") || !is(steps.get(first.wrapping_sub(1)), "SpawnInit") {
         return Err("init's first step is Harden, right after it was spawned".to_owned());
     }
+    let own_mounts = |step: &Step<'_>| match step.op {
+        Op::Init(InitOp::Unshare { spaces }) => spaces.has(Ns::Mount),
+        Op::Init(InitOp::Join { ns, .. }) => ns == Ns::Mount,
+        _ => false,
+    };
+    let mut before_propagate = steps.iter().take_while(|step| step.name() != "Propagate");
+    if kind == PlanKind::Launch && !before_propagate.any(own_mounts) {
+        return Err("mounts of the host's are changed".to_owned());
+    }
     for (index, step) in steps.iter().enumerate() {
         let makes_user = matches!(step.op, Op::Init(InitOp::Unshare { spaces }) if spaces.has(Ns::User));
         if makes_user && !has_id_maps(steps.get(index + 1..).unwrap_or_default()) {
@@ -348,7 +351,7 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
             | HostOp::ConnectSeccompAgent { slot, .. },
         ) => Some(*slot),
         Op::Init(InitOp::Mount { keep, .. }) => *keep,
-        Op::Init(InitOp::AttachRootfs { .. } | InitOp::HoldRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
+        Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
         Op::Init(
             InitOp::OpenDirectory { slot, .. }
             | InitOp::CopyMapped { slot, .. }
@@ -369,7 +372,7 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
     match op {
         InitOp::JoinAll { init, .. } => vec![*init],
         InitOp::JoinRoot { slot } => vec![*slot],
-        InitOp::ChangeRoot {} => vec![Slot::ROOT],
+        InitOp::ReturnWithRoot { host } => vec![Slot::ROOT, *host],
         InitOp::HoldSeccompAgent { socket, .. } => vec![*socket],
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
@@ -457,7 +460,7 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
                 inside.push(*slot);
                 continue;
             }
-            Op::Init(InitOp::AttachRootfs { tree, .. } | InitOp::HoldRootfs { tree }) => (tree, 0, Attributes::NONE),
+            Op::Init(InitOp::AttachRootfs { tree, .. }) => (tree, 0, Attributes::NONE),
             Op::Init(InitOp::Bind { tree, attributes, recursive_attributes, .. }) => {
                 (tree, attributes.set & LOCKED, *recursive_attributes)
             }
@@ -488,7 +491,7 @@ fn hook_of<'a>(step: &Step<'a>) -> Option<Hook<'a>> {
 /// Each kind of hook has its actor and its place, and they come in the order of config.json.
 fn hooks(steps: &[Step<'_>]) -> Result<(), String> {
     let at = |name: &str| steps.iter().position(|step| step.name() == name);
-    let switch = at("PivotRoot").or(at("MoveRoot")).or(at("ChangeRoot")).unwrap_or_default();
+    let switch = at("PivotRoot").or(at("MoveRoot")).or(at("ReturnWithRoot")).unwrap_or_default();
     let (created, execute) = (at("AwaitStart").or(at("RecordState")).unwrap_or_default(), at("Execute").unwrap_or(0));
     if count(steps, "AllowHooks") != count(steps, "EndHooks") {
         return Err("init stays dumpable".to_owned());

@@ -100,13 +100,6 @@ pub(super) const OCI: &[Reason] = &[
         why: "wants every capability; there is no CAP_SYS_RESOURCE here",
         despite: &[],
     },
-    Reason {
-        places: &["uml"],
-        tests: &["linux_ns_itype"],
-        why: "a container without a mount namespace of its own needs Linux 6.15 here, where its mounts are seen nowhere on \
-              the host; the others mount on the host and leave their mounts there",
-        despite: &["runc", "crun"],
-    },
 ];
 
 /// Of runc's suite: what runc passes and planc does not.
