@@ -13,7 +13,7 @@ mod tests;
 use oci_spec::runtime::LinuxDeviceCgroup;
 
 use super::Invalid;
-use rule::{BUILT_IN, Rule};
+use rule::{Access, BUILT_IN, Rule};
 use table::Table;
 
 /// Where the rules stand in config.json.
@@ -37,6 +37,18 @@ pub(crate) fn compile(rules: &[LinuxDeviceCgroup]) -> Result<Vec<u8>, Invalid> {
     }
     BUILT_IN.iter().for_each(|rule| table.apply(rule));
     program::of(&table).ok_or_else(too_long)
+}
+
+/// What of the rules names no access, and is ignored.
+pub(crate) fn ignored(rules: &[LinuxDeviceCgroup]) -> impl Iterator<Item = String> {
+    rules.iter().enumerate().filter_map(|(index, rule)| {
+        let letters = rule.access().as_deref()?;
+        let unknown = Access::unknown(letters);
+        let why = || {
+            format!("device access {letters:?} has more than r, w and m, which is ignored ({ORIGIN}/{index}/access)")
+        };
+        (!unknown.is_empty()).then(why)
+    })
 }
 
 /// Whether a program allows every access to every device, so that it is as good as none.

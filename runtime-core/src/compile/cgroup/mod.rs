@@ -275,6 +275,7 @@ fn furnish(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut D
 fn filter_devices(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid> {
     let rules = request.linux.resources().as_ref().and_then(|resources| resources.devices().as_deref());
     let program = device_filter::compile(rules.unwrap_or_default())?;
+    device_filter::ignored(rules.unwrap_or_default()).for_each(|note| plan.note(note));
     if device_filter::allows_all(&program) {
         // So a container that may do everything needs no bpf(2).
         return Ok(());

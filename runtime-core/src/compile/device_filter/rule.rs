@@ -50,12 +50,16 @@ impl Access {
         self.0
     }
 
+    /// A letter that is none of them names no access, so that nothing is allowed or denied by it.
     fn read(letters: &str) -> Option<Self> {
-        let access = letters.chars().try_fold(Self::NONE, |access, letter| {
-            let (_, one) = Self::LETTERS.iter().find(|(known, _)| *known == letter)?;
-            Some(access.with(*one))
-        })?;
+        let named = Self::LETTERS.iter().filter(|(known, _)| letters.contains(*known));
+        let access = named.fold(Self::NONE, |access, (_, one)| access.with(*one));
         (access != Self::NONE).then_some(access)
+    }
+
+    /// What of a rule's letters is none of them.
+    pub(super) fn unknown(letters: &str) -> String {
+        letters.chars().filter(|letter| Self::LETTERS.iter().all(|(known, _)| known != letter)).collect()
     }
 }
 
@@ -85,7 +89,7 @@ impl Rule {
         let access = match rule.access() {
             None => Access::ALL,
             Some(letters) => Access::read(letters).ok_or_else(|| {
-                invalid(index, "access", format_args!("device access {letters:?} is not made of r, w and m"))
+                invalid(index, "access", format_args!("device access {letters:?} has none of r, w and m"))
             })?,
         };
         Ok(match kind {

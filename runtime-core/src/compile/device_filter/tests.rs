@@ -193,7 +193,7 @@ fn what_is_refused() {
     for (rule, field, part) in [
         (r#"{"allow": true, "type": "u", "major": 1, "minor": 3}"#, "type", r#""u""#),
         (r#"{"allow": true, "type": "p"}"#, "type", r#""p""#),
-        (r#"{"allow": true, "type": "c", "access": "rx"}"#, "access", r#""rx""#),
+        (r#"{"allow": true, "type": "c", "access": "x"}"#, "access", r#""x""#),
         (r#"{"allow": true, "type": "c", "access": ""}"#, "access", r#""""#),
         (r#"{"allow": true, "access": "RW"}"#, "access", r#""RW""#),
         (r#"{"allow": true, "type": "c", "major": -2}"#, "major", "-2"),
@@ -206,6 +206,18 @@ fn what_is_refused() {
         assert_eq!(invalid.origin, format!("/linux/resources/devices/1/{field}"), "{rule}");
         assert!(invalid.why.contains(part) && !invalid.unsupported, "{rule}: {invalid}");
     }
+}
+
+/// As runc has it: what the kernel knows no access for is no part of the rule.
+#[test]
+fn a_letter_that_names_no_access_is_ignored() {
+    let rules = parse(r#"[{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rax"}]"#);
+    let program = compile(&rules).unwrap();
+    assert!(allowed(&program, "c 1:11 r") && !allowed(&program, "c 1:11 w"));
+    let notes: Vec<String> = ignored(&rules).collect();
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].contains("\"rax\"") && notes[0].ends_with("(/linux/resources/devices/0/access)"), "{notes:?}");
+    assert_eq!(ignored(&parse(r#"[{"allow": true}, {"allow": false, "access": "rwm"}]"#)).count(), 0);
 }
 
 /// As many rules as `count`, each about a device of its own: by major number, or by minor.
