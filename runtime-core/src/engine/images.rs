@@ -146,14 +146,14 @@ fn shown(link: &Path) -> String {
     link.to_string_lossy().into_owned()
 }
 
-/// criu's name of a file of another mount namespace: file[MOUNT:INODE], both hexadecimal.
+/// criu's name of a file of another mount namespace: `file[MOUNT:INODE]`, both hexadecimal.
 fn is_file(name: &str) -> bool {
     let inside = name.strip_prefix("file[").and_then(|name| name.strip_suffix(']'));
     let is_number = |text: &str| (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     inside.and_then(|inside| inside.split_once(':')).is_some_and(|(mount, inode)| is_number(mount) && is_number(inode))
 }
 
-/// What /proc says of a pipe (pipe:[INODE]), and nothing that merely begins so.
+/// What /proc says of a pipe (`pipe:[INODE]`), and nothing that merely begins so.
 fn is_pipe(link: &str) -> bool {
     let inode = link.strip_prefix("pipe:[").and_then(|link| link.strip_suffix(']'));
     inode.is_some_and(|inode| !inode.is_empty() && inode.bytes().all(|byte| byte.is_ascii_digit()))
