@@ -50,7 +50,7 @@ impl Access {
         self.0
     }
 
-    /// A letter that is none of them names no access, so that nothing is allowed or denied by it.
+    /// A letter that is none of them names no access, so that nothing is denied by it.
     fn read(letters: &str) -> Option<Self> {
         let named = Self::LETTERS.iter().filter(|(known, _)| letters.contains(*known));
         let access = named.fold(Self::NONE, |access, (_, one)| access.with(*one));
@@ -88,6 +88,13 @@ impl Rule {
         let minor = number(rule.minor(), index, "minor")?;
         let access = match rule.access() {
             None => Access::ALL,
+            Some(letters) if rule.allow() && !Access::unknown(letters).is_empty() => {
+                return Err(invalid(
+                    index,
+                    "access",
+                    format_args!("device access {letters:?} is not made of r, w and m"),
+                ));
+            }
             Some(letters) => Access::read(letters).ok_or_else(|| {
                 invalid(index, "access", format_args!("device access {letters:?} has none of r, w and m"))
             })?,

@@ -193,7 +193,8 @@ fn what_is_refused() {
     for (rule, field, part) in [
         (r#"{"allow": true, "type": "u", "major": 1, "minor": 3}"#, "type", r#""u""#),
         (r#"{"allow": true, "type": "p"}"#, "type", r#""p""#),
-        (r#"{"allow": true, "type": "c", "access": "x"}"#, "access", r#""x""#),
+        (r#"{"allow": true, "type": "c", "access": "rx"}"#, "access", r#""rx""#),
+        (r#"{"allow": false, "type": "c", "access": "x"}"#, "access", r#""x""#),
         (r#"{"allow": true, "type": "c", "access": ""}"#, "access", r#""""#),
         (r#"{"allow": true, "access": "RW"}"#, "access", r#""RW""#),
         (r#"{"allow": true, "type": "c", "major": -2}"#, "major", "-2"),
@@ -208,12 +209,14 @@ fn what_is_refused() {
     }
 }
 
-/// As runc has it: what the kernel knows no access for is no part of the rule.
+/// As runc has it: what the kernel knows no access for cannot be denied, and is not allowed either.
 #[test]
 fn a_letter_that_names_no_access_is_ignored() {
-    let rules = parse(r#"[{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rax"}]"#);
+    let one = r#""type": "c", "major": 1, "minor": 11"#;
+    let rules =
+        parse(&format!(r#"[{{"allow": false, {one}, "access": "rax"}}, {{"allow": true, {one}, "access": "w"}}]"#));
     let program = compile(&rules).unwrap();
-    assert!(allowed(&program, "c 1:11 r") && !allowed(&program, "c 1:11 w"));
+    assert!(allowed(&program, "c 1:11 w") && !allowed(&program, "c 1:11 r"));
     let notes: Vec<String> = ignored(&rules).collect();
     assert_eq!(notes.len(), 1);
     assert!(notes[0].contains("\"rax\"") && notes[0].ends_with("(/linux/resources/devices/0/access)"), "{notes:?}");
