@@ -70,12 +70,11 @@ fn restore(context: &Context, given: &Given) -> Result<u8, Error> {
     let is_asked_for = terminal::is_asked_for(&bundle);
     terminal::check(&context.program.name, is_asked_for, options.console_socket.is_some(), then)?;
     criu::warn_unprivileged(context, COMMAND.name);
-    launch::warn(bundle.warnings());
     let orphans = if given.is(&NO_SUBREAPER) { Orphans::Leave } else { Orphans::Reap };
     let vigil = (then == Then::Stay).then(|| Vigil::begin(orphans)).transpose()?;
     let caller = (then == Then::Stay && is_asked_for).then(Caller::find).transpose()?;
-    let mut container = context.runtime.restore(&id, &bundle, &options, &from, Stdio::default())?;
-    launch::warn(container.warnings());
+    let made = context.runtime.restore(&id, &bundle, &options, &from, Stdio::default());
+    let mut container = launch::told(&bundle, made)?;
     let Some(vigil) = vigil else { return Ok(0) };
     let proxy = container.terminal().zip(caller).map(|(master, caller)| Proxy::begin(master, caller)).transpose();
     let ended = proxy.and_then(|proxy| vigil.until_container_ends(&container, proxy));
