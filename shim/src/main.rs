@@ -1,12 +1,11 @@
-//! `containerd-shim-planc-v2`: says that it is not there yet, so that nobody waits for an answer.
+//! `containerd-shim-planc-v2`: planc for containerd, in process.
+#![allow(dead_code, reason = "being put together")]
 
-use std::io::Write;
+mod api;
+mod status;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let line = "containerd-shim-planc-v2: the shim arrives with a later version; use planc through \
-                io.containerd.runc.v2 with BinaryName\n";
-    // stderr may be closed; the status says it too.
-    let _ = std::io::stderr().write_all(line.as_bytes());
     ExitCode::FAILURE
 }
