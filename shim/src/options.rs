@@ -102,7 +102,13 @@ impl Options {
     }
 
     fn checked(self) -> Answer<Self> {
-        for (name, path) in [("Root", &self.root), ("CriuPath", &self.criu_path)] {
+        let paths = [
+            ("Root", &self.root),
+            ("CriuPath", &self.criu_path),
+            ("CriuImagePath", &self.criu_image_path),
+            ("CriuWorkPath", &self.criu_work_path),
+        ];
+        for (name, path) in paths {
             let odd = path.contains('\0') || Path::new(path).components().any(|part| part.as_os_str() == "..");
             if !path.is_empty() && (!path.starts_with('/') || odd) {
                 return Err(Failure::invalid(format!("option {name}: {path:?} is no absolute path without \"..\"")));
@@ -124,6 +130,18 @@ impl Options {
             keyring: if self.no_new_keyring { Keyring::Keep } else { Keyring::New },
             cgroup_driver: if self.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs },
             ..CreateOptions::default()
+        }
+    }
+
+    /// What they say of a checkpoint, or of a restore, whose request names these directories, or none.
+    #[cfg(feature = "criu")]
+    pub(crate) fn criu(&self, images: &str, work: &str) -> runtime_core::Criu {
+        let given = |path: &str| Some(PathBuf::from(path)).filter(|path| !path.as_os_str().is_empty());
+        runtime_core::Criu {
+            program: given(&self.criu_path),
+            images: given(images).or_else(|| given(&self.criu_image_path)).unwrap_or_default(),
+            work: given(work).or_else(|| given(&self.criu_work_path)),
+            ..runtime_core::Criu::default()
         }
     }
 
@@ -415,6 +433,22 @@ mod tests {
             let why = refused(&given);
             assert!(why.contains(named), "{why}");
         }
+    }
+
+    #[cfg(feature = "criu")]
+    #[test]
+    fn a_request_counts_more_for_criu() {
+        let options = Options {
+            criu_path: "/c".to_owned(),
+            criu_image_path: "/i".to_owned(),
+            criu_work_path: "/w".to_owned(),
+            ..Options::default()
+        };
+        let usual = options.criu("", "");
+        assert_eq!((usual.program, usual.images, usual.work), (Some("/c".into()), "/i".into(), Some("/w".into())));
+        let named = options.criu("/ri", "/rw");
+        assert_eq!((named.images, named.work), ("/ri".into(), Some("/rw".into())));
+        assert_eq!(Options::default().criu("", "").program, None);
     }
 
     #[test]
