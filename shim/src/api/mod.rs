@@ -1,6 +1,9 @@
 //! The messages of containerd's API, version 1.x and 2.x, as protobuf has them. A field's number is the protocol; its name is not.
 
+pub(crate) mod bootstrap;
 pub(crate) mod events;
+pub(crate) mod metrics;
+pub(crate) mod options;
 pub(crate) mod task;
 pub(crate) mod ttrpc;
 
