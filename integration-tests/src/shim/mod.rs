@@ -7,12 +7,12 @@ pub mod events;
 pub mod process;
 pub mod task;
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
 use containerd_shim_protos::protobuf::Message;
@@ -142,13 +142,13 @@ pub struct Engine<'s> {
     /// Its service of events.
     pub events: Events,
     /// The ends of `<bundle>/log` that it reads.
-    logs: RefCell<Vec<(PathBuf, File)>>,
+    logs: Mutex<Vec<(PathBuf, File)>>,
 }
 
 impl<'s> Engine<'s> {
     /// Starts one, with sockets in the test's directory.
     pub fn new(scene: &'s Scene) -> Self {
-        Self { scene, events: Events::serve(scene.path("c.sock.ttrpc")), logs: RefCell::default() }
+        Self { scene, events: Events::serve(scene.path("c.sock.ttrpc")), logs: Mutex::default() }
     }
 
     /// A bundle whose program is `sleep`, with a cgroup of its own name.
@@ -192,13 +192,13 @@ impl<'s> Engine<'s> {
         // Also for writing: so it is there at once, and does not end when a shim does.
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let end = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
-        self.logs.borrow_mut().push((path, File::from(end)));
+        self.logs.lock().unwrap().push((path, File::from(end)));
     }
 
     /// What shims wrote to the logs since it was last asked.
     pub fn log(&self) -> String {
         let mut text = Vec::new();
-        for (_, end) in self.logs.borrow_mut().iter_mut() {
+        for (_, end) in self.logs.lock().unwrap().iter_mut() {
             let _ = end.read_to_end(&mut text);
         }
         String::from_utf8_lossy(&text).into_owned()
