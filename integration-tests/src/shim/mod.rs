@@ -134,6 +134,11 @@ pub fn any(type_url: &str, value: Vec<u8>) -> Any {
     Any { type_url: type_url.to_owned(), value, ..Default::default() }
 }
 
+/// The id of the container that a bundle is for.
+pub fn id(bundle: &Bundle) -> String {
+    bundle.dir().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
 /// containerd, as far as a shim sees it.
 #[derive(Debug)]
 pub struct Engine<'s> {
@@ -151,10 +156,12 @@ impl<'s> Engine<'s> {
         Self { scene, events: Events::serve(scene.path("c.sock.ttrpc")), logs: Mutex::default() }
     }
 
-    /// A bundle whose program is `sleep`, with a cgroup of its own name.
+    /// A bundle whose program is `sleep`, with a cgroup of its own name. Its folder has the id's name, as containerd's
+    /// have.
     pub fn bundle(&self) -> Bundle {
-        let mut bundle = self.scene.bundle();
-        bundle.sleep().set("/linux/cgroupsPath", format!("/{}", self.scene.id()));
+        let id = self.scene.id();
+        let mut bundle = Bundle::new(self.scene.path(NAMESPACE).join(&id));
+        bundle.sleep().set("/linux/cgroupsPath", format!("/{id}"));
         bundle
     }
 
@@ -227,13 +234,8 @@ impl<'s> Engine<'s> {
     /// A container that is not created yet, with the shim for it.
     #[track_caller]
     pub fn task(&self, bundle: &Bundle) -> Task<'_, 's> {
-        self.task_as(bundle, self.scene.id())
-    }
-
-    /// The same, by this id.
-    #[track_caller]
-    pub fn task_as(&self, bundle: &Bundle, id: String) -> Task<'_, 's> {
         bundle.write();
+        let id = id(bundle);
         let started = self.start(bundle.dir(), &id, &Dialect::V1_6);
         let client = Client::connect(&started.address, V2).unwrap();
         let shim = client.connection_of(&id).unwrap().shim_pid;

@@ -16,7 +16,7 @@ use integration_tests::process;
 use integration_tests::scene::Scene;
 use integration_tests::shim::client::{Client, V2, V3};
 use integration_tests::shim::process::run;
-use integration_tests::shim::{Dialect, Engine, NAMESPACE, Started, any, options};
+use integration_tests::shim::{Dialect, Engine, NAMESPACE, Started, any, id, options};
 use serde_json::{Value, json};
 
 integration_tests::tests! {
@@ -64,7 +64,8 @@ fn end(engine: &Engine<'_>, started: &Started, id: &str) {
 fn bundle(engine: &Engine<'_>) -> (Bundle, String) {
     let bundle = engine.bundle();
     bundle.write();
-    (bundle, engine.scene.id())
+    let id = id(&bundle);
+    (bundle, id)
 }
 
 /// Starts in a dialect, and serves a life of a container at the address.

@@ -17,7 +17,8 @@ integration_tests::tests! {
     no_limit_is_the_largest_number [Need::Lane(Lane::Uml)],
     update_changes_limits [Need::Lane(Lane::Uml)],
     missing_controllers_are_zero [Need::Lane(Lane::Native)],
-    they_agree_with_the_kernel,
+    they_agree_with_the_kernel [Need::Lane(Lane::Uml)],
+    they_agree_without_a_cpu_controller [Need::Lane(Lane::Native), Need::Planc],
     of_a_container_that_is_not_started,
     of_a_container_that_has_ended,
     of_a_paused_container,
@@ -103,7 +104,11 @@ fn missing_controllers_are_zero(scene: &Scene) {
     task.end();
 }
 
-/// cpu.stat is there without any controller.
+/// cpu.stat is there without any controller; the Go shim has zeros then.
+fn they_agree_without_a_cpu_controller(scene: &Scene) {
+    they_agree_with_the_kernel(scene);
+}
+
 fn they_agree_with_the_kernel(scene: &Scene) {
     let engine = Engine::new(scene);
     let task = engine.running(&engine.bundle());

@@ -12,7 +12,7 @@ use integration_tests::process;
 use integration_tests::scene::Scene;
 use integration_tests::shim::client::{Answer, Client, V2};
 use integration_tests::shim::task::Task;
-use integration_tests::shim::{Dialect, Engine, NAMESPACE, any, options};
+use integration_tests::shim::{Dialect, Engine, NAMESPACE, any, id, options};
 
 integration_tests::tests! {
     root,
@@ -135,7 +135,7 @@ fn start_with(scene: &Scene, cgroup: &str, then: impl FnOnce(Result<u32, String>
     let engine = Engine::new(scene);
     let bundle = engine.bundle();
     bundle.write();
-    let id = scene.id();
+    let id = id(&bundle);
     let stdin = options(|options| cgroup.clone_into(&mut options.shim_cgroup)).write_to_bytes().unwrap();
     let dialect = Dialect::V2_0(stdin);
     let printed = engine.try_start(bundle.dir(), &id, &dialect);

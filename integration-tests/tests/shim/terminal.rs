@@ -66,7 +66,7 @@ fn a_terminal(scene: &Scene) {
 
 fn a_terminal_of_a_process(scene: &Scene) {
     let engine = Engine::new(scene);
-    let task = engine.running(&bundle(&engine, "sleep 1000"));
+    let (task, _first) = shown(&engine, "sleep 1000");
     let mut screen = Screen::new(scene, "e");
     task.add_with("e", "tty; read line; echo \"[$line]\"", &screen.streams()).unwrap();
     task.client.start(&task.id, "e").unwrap();
