@@ -8,8 +8,9 @@ pub mod process;
 pub mod task;
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{DirBuilder, File};
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -32,8 +33,8 @@ use crate::scene::Scene;
 /// The namespace of all tests.
 pub const NAMESPACE: &str = "planc-tests";
 
-/// Where containerd's shims have their sockets and, by default, runc its containers.
-const STATE: [&str; 2] = ["/run/containerd/s", "/run/containerd/runc/planc-tests"];
+/// Where containerd's shims have their sockets.
+const SOCKETS: &str = "/run/containerd/s";
 
 /// The shim that is judged, in the harness's words.
 ///
@@ -54,9 +55,18 @@ pub fn judged() -> Result<Runtime, String> {
     };
     if crate::lane::Lane::current() != crate::lane::Lane::Outside {
         // What outlives all shims is nobody's leak.
-        STATE.iter().try_for_each(fs::create_dir_all).map_err(|why| format!("{STATE:?}: {why}"))?;
+        DirBuilder::new().recursive(true).mode(0o711).create("/run/containerd").map_err(|why| why.to_string())?;
+        for path in [Path::new(SOCKETS), &root(kind).join(NAMESPACE)] {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(|why| format!("{}: {why}", path.display()))?;
+        }
     }
     Ok(Runtime { path, kind, spec: (1, 0) })
+}
+
+/// Where a shim has its namespaces' containers unless it is told otherwise. No runtime reads another one's.
+pub fn root(kind: Kind) -> &'static Path {
+    Path::new(if kind == Kind::Planc { "/run/containerd/planc" } else { "/run/containerd/runc" })
 }
 
 /// How a generation of containerd starts a shim.

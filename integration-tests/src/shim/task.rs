@@ -108,7 +108,16 @@ impl Task<'_, '_> {
         let spec = any("types.containerd.io/opencontainers/runtime-spec/1/Process", process.to_string().into());
         let (id, exec_id) = (self.id.clone(), exec.to_owned());
         let spec = MessageField::some(spec);
-        self.client.exec(&ExecProcessRequest { id, exec_id, stdin, stdout, stderr, terminal, spec, ..Default::default() })
+        self.client.exec(&ExecProcessRequest {
+            id,
+            exec_id,
+            stdin,
+            stdout,
+            stderr,
+            terminal,
+            spec,
+            ..Default::default()
+        })
     }
 
     /// Adds, starts, awaits and deletes a process; its exit status.
@@ -296,12 +305,7 @@ impl Fifo {
         self.read(limit, goes_on, &std::cell::Cell::new(false))
     }
 
-    fn read(
-        &mut self,
-        limit: Duration,
-        mut goes_on: impl FnMut(&[u8]) -> bool,
-        ended: &std::cell::Cell<bool>,
-    ) -> bool {
+    fn read(&mut self, limit: Duration, mut goes_on: impl FnMut(&[u8]) -> bool, ended: &std::cell::Cell<bool>) -> bool {
         let until = Instant::now() + limit;
         let mut buffer = vec![0; 65_536];
         while goes_on(&self.seen) {

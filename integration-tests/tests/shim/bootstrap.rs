@@ -245,7 +245,8 @@ fn start_takes_recorded_bytes(scene: &Scene) {
 fn start_takes_other_params_for_options(scene: &Scene) {
     let engine = Engine::new(scene);
     let (bundle, id) = bundle(&engine);
-    let printed = engine.try_start(bundle.dir(), &id, &Dialect::V2_0(any("example/Unknown", vec![1]).write_to_bytes().unwrap()));
+    let printed =
+        engine.try_start(bundle.dir(), &id, &Dialect::V2_0(any("example/Unknown", vec![1]).write_to_bytes().unwrap()));
     if printed.status.success() {
         let started = Dialect::V2_0(Vec::new()).understand(&printed.stdout).unwrap();
         assert!(!started.by_message);

@@ -167,8 +167,7 @@ fn a_process_that_is_no_json_is_refused(scene: &Scene) {
     for text in ["", "{", "[]", "{\"args\": 7}"] {
         let spec = any("types.containerd.io/opencontainers/runtime-spec/1/Process", text.into());
         let spec = MessageField::some(spec);
-        let request =
-            ExecProcessRequest { id: task.id.clone(), exec_id: "e".to_owned(), spec, ..Default::default() };
+        let request = ExecProcessRequest { id: task.id.clone(), exec_id: "e".to_owned(), spec, ..Default::default() };
         let refused = task.client.exec(&request).and_then(|()| task.client.start(&task.id, "e").map(|_| ()));
         refused.unwrap_err();
         let _ = task.client.delete(&task.id, "e");

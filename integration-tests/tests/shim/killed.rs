@@ -13,7 +13,7 @@ use integration_tests::process;
 use integration_tests::scene::Scene;
 use integration_tests::shim::process::{Printed, run};
 use integration_tests::shim::task::Task;
-use integration_tests::shim::{Engine, NAMESPACE, id};
+use integration_tests::shim::{Engine, NAMESPACE, id, root};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -55,20 +55,20 @@ fn clean_up(engine: &Engine<'_>, bundle: &Path, id: &str) -> DeleteResponse {
     response
 }
 
-/// Where runc-compatible shims keep containers.
-fn state(id: &str) -> PathBuf {
-    Path::new("/run/containerd/runc").join(NAMESPACE).join(id)
+/// Where the state of a container is.
+fn state(scene: &Scene, id: &str) -> PathBuf {
+    root(scene.runtime.kind).join(NAMESPACE).join(id)
 }
 
 /// Kills the shim of a task, cleans up, and looks whether all is gone; the oracle looks at the rest.
 #[track_caller]
 fn survives(scene: &Scene, engine: &Engine<'_>, task: &Task<'_, '_>) {
     let pid = task.client.state(&task.id, "").unwrap().pid;
-    assert!(state(&task.id).exists());
+    assert!(state(scene, &task.id).exists());
     kill_shim(scene, task);
     clean_up(engine, &task.bundle, &task.id);
     assert!(!process::runs(pid), "the container outlives its clean-up");
-    assert!(!state(&task.id).exists());
+    assert!(!state(scene, &task.id).exists());
     remove_socket(task);
 }
 
@@ -176,13 +176,12 @@ fn a_root_filesystem_without_a_container(scene: &Scene) {
 fn with_another_root(scene: &Scene) {
     let engine = Engine::new(scene);
     let task = engine.task(&engine.bundle());
-    let root = scene.path("another-root");
-    let options = integration_tests::shim::options(|options| options.root = root.to_str().unwrap().to_owned());
-    let request =
-        CreateTaskRequest { options: Some(options).into(), ..task.request() };
+    let another = scene.path("another-root");
+    let options = integration_tests::shim::options(|options| options.root = another.to_str().unwrap().to_owned());
+    let request = CreateTaskRequest { options: Some(options).into(), ..task.request() };
     let pid = task.client.create(&request).unwrap();
     task.start();
-    let state = root.join(NAMESPACE).join(&task.id);
+    let state = another.join(NAMESPACE).join(&task.id);
     assert!(state.is_dir(), "no {}", state.display());
     kill_shim(scene, &task);
     clean_up(&engine, &task.bundle, &task.id);

@@ -9,6 +9,7 @@ use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use integration_tests::harness::Need;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::process;
+use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use integration_tests::shim::client::{Answer, Client, V2};
 use integration_tests::shim::task::Task;
@@ -20,11 +21,13 @@ integration_tests::tests! {
     root_as_toml [Need::Planc],
     root_as_toml_by_its_older_name [Need::Planc],
     no_toml_is_empty [Need::Planc],
+    root_as_json [Need::Planc],
+    an_unknown_key_of_json_is_refused [Need::Planc],
     an_unknown_type_is_refused,
     an_unknown_key_of_toml_is_refused [Need::Planc],
     toml_of_the_wrong_type_is_refused [Need::Planc],
     no_new_keyring_and_no_pivot_root,
-    another_binary_is_not_asked_for_silence,
+    another_binary,
     shim_cgroup,
     shim_cgroup_that_is_not_there_is_refused,
 }
@@ -53,15 +56,15 @@ fn root(scene: &Scene) {
 }
 
 fn root_by_default(scene: &Scene) {
-    is_below(&Engine::new(scene), Path::new("/run/containerd/runc"), options(|_| {}));
+    let by_default = integration_tests::shim::root(scene.runtime.kind);
+    is_below(&Engine::new(scene), by_default, options(|_| {}));
 }
 
 /// `runtimeoptions.v1.Options`: type_url (1), config_path (2), config_body (3).
 fn toml(type_url: &str, body: &str) -> Any {
-    let named = "io.containerd.planc.v2.options";
-    let mut bytes = vec![0x0a, named.len() as u8];
-    bytes.extend(named.as_bytes());
+    let mut bytes = Vec::new();
     if !body.is_empty() {
+        assert!(body.len() < 128, "a length of one byte");
         bytes.extend([0x1a, body.len() as u8]);
         bytes.extend(body.as_bytes());
     }
@@ -73,7 +76,7 @@ const TOML: &str = "runtimeoptions.v1.Options";
 /// What CRI sends to every runtime but `io.containerd.runc.v2`.
 fn root_as_toml(scene: &Scene) {
     let root = scene.path("another-root");
-    let body = format!("Root = \"{}\"\nSystemdCgroup = false\nNoPivotRoot = false\nShimCgroup = \"\"\n", root.display());
+    let body = format!("Root = \"{}\"\nSystemdCgroup = false\n", root.display());
     is_below(&Engine::new(scene), &root, toml(TOML, &body));
 }
 
@@ -84,7 +87,21 @@ fn root_as_toml_by_its_older_name(scene: &Scene) {
 }
 
 fn no_toml_is_empty(scene: &Scene) {
-    is_below(&Engine::new(scene), Path::new("/run/containerd/runc"), toml(TOML, ""));
+    is_below(&Engine::new(scene), integration_tests::shim::root(scene.runtime.kind), toml(TOML, ""));
+}
+
+/// What a client writes that has no message at hand.
+fn json(value: &serde_json::Value) -> Any {
+    any("runc.v1.Options", value.to_string().into())
+}
+
+fn root_as_json(scene: &Scene) {
+    let root = scene.path("another-root");
+    is_below(&Engine::new(scene), &root, json(&serde_json::json!({"Root": root.to_str().unwrap()})));
+}
+
+fn an_unknown_key_of_json_is_refused(scene: &Scene) {
+    is_refused(scene, json(&serde_json::json!({"Root": "/run/r", "MoonPhase": 3})), "MoonPhase");
 }
 
 #[track_caller]
@@ -126,9 +143,17 @@ fn no_new_keyring_and_no_pivot_root(scene: &Scene) {
     }
 }
 
-/// A shim that runs no binary has to say so where one is asked for, and one that runs it has to fail.
-fn another_binary_is_not_asked_for_silence(scene: &Scene) {
-    is_refused(scene, options(|options| options.binary_name = "/not/there".to_owned()), "/not/there");
+/// docker sends it with every container. A shim that runs a binary has to run this one; in ours it has no effect.
+fn another_binary(scene: &Scene) {
+    let options = options(|options| options.binary_name = "/not/there".to_owned());
+    if scene.runtime.kind != Kind::Planc {
+        return is_refused(scene, options, "/not/there");
+    }
+    let engine = Engine::new(scene);
+    let task = engine.task(&engine.bundle());
+    create(&task, options).unwrap();
+    task.start();
+    task.end();
 }
 
 fn start_with(scene: &Scene, cgroup: &str, then: impl FnOnce(Result<u32, String>)) {

@@ -57,8 +57,13 @@ fn envelopes(scene: &Scene) {
         ("/tasks/delete", "TaskDelete", pid),
     ];
     let seen: Vec<_> = events.iter().map(|it| (it.topic.as_str(), it.type_url.as_str(), it.pid)).collect();
-    assert_eq!(seen, expected.map(|(topic, name, pid)| (topic, format!("containerd.events.{name}"), pid))
-        .each_ref().map(|(topic, name, pid)| (*topic, name.as_str(), *pid)));
+    assert_eq!(
+        seen,
+        expected
+            .map(|(topic, name, pid)| (topic, format!("containerd.events.{name}"), pid))
+            .each_ref()
+            .map(|(topic, name, pid)| (*topic, name.as_str(), *pid))
+    );
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i128;
     for event in &events {
         assert_eq!((event.namespace.as_str(), event.container.as_str()), (NAMESPACE, task.id.as_str()));
@@ -131,8 +136,7 @@ fn a_thousand_fast_exits(scene: &Scene) {
     assert_eq!(of_each.len(), pids.len());
     for (exec, seen) in of_each {
         let pid = pids[exec];
-        let expected =
-            [("/tasks/exec-added", 0, 0), ("/tasks/exec-started", pid, 0), ("/tasks/exit", pid, 0)];
+        let expected = [("/tasks/exec-added", 0, 0), ("/tasks/exec-started", pid, 0), ("/tasks/exit", pid, 0)];
         assert_eq!(seen, expected, "{exec}");
     }
     assert!(events.windows(2).all(|two| two[0].stamp <= two[1].stamp), "stamps go back");

@@ -64,7 +64,8 @@ fn runs(engine: &Engine<'_>, bundle: &Bundle, rootfs: &[Mount], script: &str, co
     task.client.create(&request(&task, rootfs)).unwrap();
     assert_eq!(mounted(&task).len(), count);
     let event: TaskCreate = task.expect("create").decode();
-    let told: Vec<_> = event.rootfs.iter().map(|it| (it.type_.clone(), it.source.clone(), it.options.clone())).collect();
+    let told: Vec<_> =
+        event.rootfs.iter().map(|it| (it.type_.clone(), it.source.clone(), it.options.clone())).collect();
     let asked: Vec<_> = rootfs.iter().map(|it| (it.type_.clone(), it.source.clone(), it.options.clone())).collect();
     assert_eq!(told, asked);
     task.start();
@@ -125,11 +126,7 @@ impl Layers {
 
 fn overlay_options(lower: &[PathBuf], upper: &Path, work: &Path) -> Vec<String> {
     let lower = lower.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>().join(":");
-    vec![
-        format!("workdir={}", work.display()),
-        format!("upperdir={}", upper.display()),
-        format!("lowerdir={lower}"),
-    ]
+    vec![format!("workdir={}", work.display()), format!("upperdir={}", upper.display()), format!("lowerdir={lower}")]
 }
 
 fn overlay_mount(options: &[String]) -> Mount {

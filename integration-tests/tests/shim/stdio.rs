@@ -160,7 +160,8 @@ fn a_reader_that_goes_away_and_comes_back(scene: &Scene) {
     let engine = Engine::new(scene);
     let task = engine.running(&engine.bundle());
     let mut outputs = Outputs::new(scene, "e").read();
-    let script = "echo one; until [ -e /dev/two ]; do sleep 0.05; done; echo two; echo three; touch /dev/three; sleep 1000";
+    let script =
+        "echo one; until [ -e /dev/two ]; do sleep 0.05; done; echo two; echo three; touch /dev/three; sleep 1000";
     launch(&task, "e", script, &outputs.streams());
     outputs.out.expect(scene.soon(), "one\n");
     outputs.out.close();
@@ -380,7 +381,8 @@ fn logger(scene: &Scene, script: &str) -> (PathBuf, Streams) {
     (path, Streams { stdout: uri.clone(), stderr: uri, ..Streams::default() })
 }
 
-const LOGGER: &str = "echo \"$CONTAINER_ID $CONTAINER_NAMESPACE $#\" > about; exec 5>&-; cat <&4 >err & cat <&3 >out; wait";
+const LOGGER: &str =
+    "echo \"$CONTAINER_ID $CONTAINER_NAMESPACE $#\" > about; exec 5>&-; cat <&4 >err & cat <&3 >out; wait";
 
 fn a_logging_program(scene: &Scene) {
     let engine = Engine::new(scene);
@@ -486,8 +488,16 @@ fn a_child_that_keeps_the_output_delays_delete_for_a_while_only(scene: &Scene) {
     assert_eq!(task.wait("e").exit_status, 0);
     assert!(begin.elapsed() < scene.soon(), "`Wait` waits for a process, not for its output");
     outputs.out.expect(scene.soon(), "done\n");
-    let others = { let client = task.client.clone(); let id = task.id.clone(); move || client.state(&id, "").unwrap() };
-    let deleting = { let client = task.client.clone(); let id = task.id.clone(); std::thread::spawn(move || client.delete(&id, "e")) };
+    let others = {
+        let client = task.client.clone();
+        let id = task.id.clone();
+        move || client.state(&id, "").unwrap()
+    };
+    let deleting = {
+        let client = task.client.clone();
+        let id = task.id.clone();
+        std::thread::spawn(move || client.delete(&id, "e"))
+    };
     let begin = Instant::now();
     others();
     assert!(begin.elapsed() < Duration::from_secs(2), "who deletes keeps others waiting");

@@ -97,7 +97,8 @@ fn resize(scene: &Scene) {
 
 fn interrupt(scene: &Scene) {
     let engine = Engine::new(scene);
-    let (task, mut screen) = shown(&engine, "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done");
+    let (task, mut screen) =
+        shown(&engine, "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done");
     screen.shown.expect(scene.soon(), "ready\r\n");
     screen.keys.write("\u{3}");
     screen.shown.expect(scene.soon(), "interrupted\r\n");
