@@ -1,7 +1,7 @@
 //! The shim's loop: one thread waits for everything, and answers what can be answered at once. What may take long (a hook, a
 //! mount, systemd) is done by a thread of its own, which ends with it; what it found is brought back into the loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,8 @@ use crate::stdio::flow::Flow;
 const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// How much stack a thread that works has. Only what is used of it is memory.
 const STACK: usize = 1 << 20;
+/// How many threads work at the same time; what comes then waits for one of them to end.
+const THREADS_MAX: usize = 64;
 
 /// Who waits for an answer: a connection, and the call on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,18 @@ pub(crate) struct Ticket {
 
 /// What is left to do in the loop when a thread has finished its work.
 type Rest = Box<dyn FnOnce(&mut Server) + Send>;
+/// What a thread does.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Work that waits for a thread.
+#[derive(Default)]
+struct Jobs(VecDeque<Job>);
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Jobs({})", self.0.len())
+    }
+}
 
 /// A running shim.
 #[derive(Debug)]
@@ -59,8 +73,9 @@ pub(crate) struct Server {
     next_key: u32,
     results: (Sender<Rest>, Receiver<Rest>),
     woken: Arc<EventFd>,
-    /// Threads that work.
-    pub(crate) busy: usize,
+    /// How many threads work.
+    busy: usize,
+    jobs: Jobs,
     /// When to end.
     end: Option<Instant>,
 }
@@ -90,6 +105,7 @@ impl Server {
             results: channel(),
             woken,
             busy: 0,
+            jobs: Jobs::default(),
             end: None,
         })
     }
@@ -254,15 +270,24 @@ impl Server {
             let _ = sender.send(Box::new(move |server: &mut Self| then(server, found)));
             let _ = woken.write(1);
         };
-        self.busy += 1;
-        // Where there is no thread to be had the loop does it, and everybody waits.
-        let job = Arc::new(Mutex::new(Some(job)));
-        let taken = Arc::clone(&job);
-        let take =
-            move || taken.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().for_each(|job| job());
-        if std::thread::Builder::new().stack_size(STACK).spawn(take).is_err() {
-            let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-            job.into_iter().for_each(|job| job());
+        self.jobs.0.push_back(Box::new(job));
+        self.begin_work();
+    }
+
+    /// Has threads made for what waits for one.
+    fn begin_work(&mut self) {
+        while self.busy < THREADS_MAX
+            && let Some(job) = self.jobs.0.pop_front()
+        {
+            self.busy += 1;
+            // Where there is no thread to be had the loop does it, and everybody waits.
+            let job = Arc::new(Mutex::new(Some(job)));
+            let taken = Arc::clone(&job);
+            let take = |job: &Mutex<Option<Job>>| job.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let perform = move || take(&taken).into_iter().for_each(|job| job());
+            if std::thread::Builder::new().stack_size(STACK).spawn(perform).is_err() {
+                take(&job).into_iter().for_each(|job| job());
+            }
         }
     }
 
@@ -273,6 +298,7 @@ impl Server {
             self.busy -= 1;
             rest(self);
         }
+        self.begin_work();
     }
 
     /// Signals: children that nobody waits for, and requests to end.
