@@ -316,8 +316,6 @@ fn serve(mut connection: UnixStream, shared: &Shared) {
             Ok(event) => state.events.push(event),
             Err(why) => state.complaints.push(why),
         }
-        drop(state);
-        shared.changed.notify_all();
         let mut answer = ttrpc::Response::new();
         answer.status = Some(ttrpc::Status::new()).into();
         let answer = answer.write_to_bytes().unwrap();
@@ -325,7 +323,11 @@ fn serve(mut connection: UnixStream, shared: &Shared) {
         frame.extend(&header[4..8]);
         frame.extend([RESPONSE, 0]);
         frame.extend(answer);
-        if connection.write_all(&frame).is_err() {
+        // Before somebody may learn of it and hang up: what was not answered is sent once more.
+        let answered = connection.write_all(&frame);
+        drop(state);
+        shared.changed.notify_all();
+        if answered.is_err() {
             return;
         }
     }
