@@ -128,7 +128,7 @@ pub(crate) struct Process {
 pub(crate) enum Input {
     /// It is not opened yet.
     Unopened,
-    Open(OwnedFd),
+    Open(#[expect(dead_code, reason = "it is held, and never written to")] OwnedFd),
     Closed,
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn delete(flags: &Flags) -> Answer<Vec<u8>> {
     if let Err(why) = end(runtime, id) {
         log::warn!("cannot delete container {}: {why}", flags.id);
     }
-    if let Err(error) = rootfs::unmount_all(&bundle.join("rootfs")) {
+    if let Err(error) = rootfs::unmount_all(&rootfs::of(&bundle)) {
         log::warn!("cannot unmount the rootfs of container {}: {error}", flags.id);
     }
     forget(&bundle);

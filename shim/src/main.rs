@@ -1,17 +1,23 @@
 //! `containerd-shim-planc-v2`: planc for containerd, in process.
-#![allow(dead_code, reason = "being put together")]
 
 mod api;
 mod bootstrap;
+mod container;
 mod delete;
 mod flags;
+mod frames;
 mod info;
 mod log;
 mod metrics;
 mod options;
+mod poller;
+mod publisher;
 mod rootfs;
 mod serve;
+mod server;
 mod status;
+mod stdio;
+mod task;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

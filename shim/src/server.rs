@@ -15,12 +15,12 @@ use prost::Message;
 use rustix::process::Signal;
 
 use crate::api::ttrpc::{Request, Response, Status};
+use crate::bootstrap::Settings;
 use crate::container::{Container, Process};
 use crate::frames::{Frame, Frames, Kind, Stream};
 use crate::poller::{Poller, Token};
 use crate::publisher::Publisher;
-use crate::settings::Settings;
-use crate::status::{Answer, Code, Failure};
+use crate::status::{Answer, Failure};
 use crate::stdio::Logger;
 use crate::stdio::flow::Flow;
 
@@ -258,7 +258,8 @@ impl Server {
         // Where there is no thread to be had the loop does it, and everybody waits.
         let job = Arc::new(Mutex::new(Some(job)));
         let taken = Arc::clone(&job);
-        let take = move || taken.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().for_each(|job| job());
+        let take =
+            move || taken.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().for_each(|job| job());
         if std::thread::Builder::new().stack_size(STACK).spawn(take).is_err() {
             let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
             job.into_iter().for_each(|job| job());
@@ -295,11 +296,5 @@ impl Server {
         log::info!(
             "{containers} containers, {processes} processes, {flows} streams, {clients} clients, {threads} threads at work"
         );
-    }
-
-    /// A call that no service here has.
-    pub(crate) fn unknown(ticket: Ticket, server: &mut Self, request: &Request) {
-        let why = format!("no method {}/{}", request.service, request.method);
-        server.answer(ticket, Err(Failure::new(Code::Unimplemented, why)));
     }
 }

@@ -10,7 +10,7 @@ mod tests;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
@@ -41,6 +41,11 @@ impl Refusal {
         let error = error.into();
         Self { message: format!("cannot {what}: {error}"), errno: error.raw_os_error() }
     }
+}
+
+/// Where the root filesystem of a bundle is mounted, whatever config.json says.
+pub(crate) fn of(bundle: &Path) -> PathBuf {
+    bundle.join("rootfs")
 }
 
 /// Mounts `mounts`, in order, at `rootfs`, a directory of a bundle that is made (0711) where it is missing. None of them is

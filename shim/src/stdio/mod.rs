@@ -193,7 +193,8 @@ impl Place {
 
 /// Opens a FIFO without waiting for its other end. Nothing else is taken for one.
 fn open_fifo(name: &str, path: &Path, options: &mut OpenOptions) -> Answer<OwnedFd> {
-    let failed = |why: &dyn std::fmt::Display| Failure::host(&format!("open the FIFO {} for {name}", path.display()), why);
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::host(&format!("open the FIFO {} for {name}", path.display()), why);
     let file: File = options.custom_flags(nix::libc::O_NONBLOCK).open(path).map_err(|error| failed(&error))?;
     let kind = file.metadata().map_err(|error| failed(&error))?.file_type();
     if kind.is_fifo() { Ok(file.into()) } else { Err(failed(&"it is no FIFO")) }

@@ -142,13 +142,12 @@ fn make(request: &CreateTaskRequest, namespace: String) -> Answer<Created> {
         terminal: request.terminal,
     };
     let runtime = options.runtime(&namespace);
-    let making =
-        Making { id: request.id.clone(), bundle, namespace, paths, runtime, options, input_is_closed: false };
+    let making = Making { id: request.id.clone(), bundle, namespace, paths, runtime, options, input_is_closed: false };
     let loaded = Bundle::load(&making.bundle).map_err(refused)?;
     // Before anything is made: who cleans up after a shim that was killed finds what belongs to the container.
     let unsaved = |error| Failure::host("keep the options in the bundle", error);
     making.options.save(&making.bundle).map_err(unsaved)?;
-    let root = loaded.rootfs();
+    let root = rootfs::of(&making.bundle);
     if !request.rootfs.is_empty() {
         rootfs::mount_all(&request.rootfs, &root)?;
     }
@@ -182,8 +181,7 @@ impl Making {
         let id = Id::new(&self.id)?;
         let process = bundle.spec().process().clone().unwrap_or_default();
         let owner = owner((self.options.io_uid, self.options.io_gid), bundle.spec(), &process);
-        let reader =
-            Reader { id: &self.id, namespace: &self.namespace, owner, input_is_closed: self.input_is_closed };
+        let reader = Reader { id: &self.id, namespace: &self.namespace, owner, input_is_closed: self.input_is_closed };
         let mut streams = Streams::open(&self.paths, process.terminal() == Some(true), &reader)?;
         let mut container = create(&self.options.create_options(), &id, std::mem::take(&mut streams.given))?;
         let terminal = container.terminal();

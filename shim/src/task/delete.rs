@@ -65,7 +65,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 deleted => deleted?,
             }
-            let root = bundle.join("rootfs");
+            let root = rootfs::of(&bundle);
             rootfs::unmount_all(&root).map_err(|error| Failure::host(&format!("unmount {}", root.display()), error))
         };
         let id = id.to_owned();

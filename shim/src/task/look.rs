@@ -54,7 +54,8 @@ impl Server {
             found => found.and_then(Result::ok).unwrap_or_default(),
         };
         let keys: Vec<u32> = container.execs.values().chain([&container.init]).copied().collect();
-        let own: Vec<_> = keys.iter().filter_map(|key| self.processes.get(key)).filter(|own| own.child.is_some()).collect();
+        let own: Vec<_> =
+            keys.iter().filter_map(|key| self.processes.get(key)).filter(|own| own.child.is_some()).collect();
         pids.extend(own.iter().map(|process| process.pid));
         pids.sort_unstable();
         pids.dedup();

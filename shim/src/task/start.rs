@@ -130,7 +130,8 @@ impl Server {
         let input_is_closed = matches!(self.process(key)?.input, Input::Closed);
         let container = self.container(&id)?;
         let images = container.checkpoint.clone().unwrap_or_default();
-        let (runtime, options, bundle) = (container.runtime.clone(), container.options.clone(), container.bundle.clone());
+        let (runtime, options, bundle) =
+            (container.runtime.clone(), container.options.clone(), container.bundle.clone());
         let making = Making { id: id.clone(), bundle, namespace, paths, runtime, options, input_is_closed };
         self.process(key)?.stage = Stage::Starting;
         self.work(
@@ -172,8 +173,7 @@ impl Joining {
         let container = self.runtime.load(&Id::new(&self.id)?).map_err(refused)?;
         let options = (self.options.io_uid, self.options.io_gid);
         let owner = owner(options, container.spec().map_err(refused)?, &process);
-        let reader =
-            Reader { id: &self.id, namespace: &self.namespace, owner, input_is_closed: self.input_is_closed };
+        let reader = Reader { id: &self.id, namespace: &self.namespace, owner, input_is_closed: self.input_is_closed };
         let mut streams = Streams::open(&self.paths, process.terminal() == Some(true), &reader)?;
         let given = std::mem::take(&mut streams.given);
         let mut joined = container.exec(&process, &ExecOptions::default(), &given).map_err(refused)?;
@@ -196,16 +196,21 @@ fn end(process: &runtime_core::Process) {
     let _ = process.wait();
 }
 
+/// criu's own files are in the bundle, where nothing else is said.
+#[cfg(feature = "criu")]
+pub(super) fn in_bundle(criu: runtime_core::Criu, bundle: &std::path::Path) -> runtime_core::Criu {
+    let work = criu.work.or_else(|| Some(bundle.join("work")));
+    runtime_core::Criu { work, ..criu }
+}
+
 #[cfg(feature = "criu")]
 fn restore(making: &Making, images: PathBuf) -> Answer<Made> {
     let bundle = Bundle::load(&making.bundle)?;
-    let work = Some(&making.options.criu_work_path).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let work = work.or_else(|| Some(making.bundle.join("work")));
-    let program = Some(&making.options.criu_path).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let criu = runtime_core::Criu { program, images, work, ..runtime_core::Criu::default() };
+    let criu = in_bundle(making.options.criu(&images.to_string_lossy(), ""), &making.bundle);
     let from = runtime_core::RestoreOptions { criu, ..runtime_core::RestoreOptions::default() };
     let refused = |error| Failure::from(error).during("OCI runtime restore failed");
-    making.make(&bundle, |options, id, stdio| making.runtime.restore(id, &bundle, options, &from, stdio).map_err(refused))
+    making
+        .make(&bundle, |options, id, stdio| making.runtime.restore(id, &bundle, options, &from, stdio).map_err(refused))
 }
 
 #[cfg(not(feature = "criu"))]

@@ -1,17 +1,18 @@
 //! Calls that change what runs: Kill, Pause, Resume, Update, Checkpoint.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
 use runtime_core::oci_spec::runtime::LinuxResources;
 use runtime_core::{ErrorKind, Signal, Target};
 
-use crate::api::{Any, Empty};
 use crate::api::events::{TaskCheckpointed, TaskPaused, TaskResumed};
 use crate::api::options::CheckpointOptions;
 use crate::api::task::{CheckpointTaskRequest, KillRequest, PauseRequest, ResumeRequest, UpdateTaskRequest};
+use crate::api::{Any, Empty};
 use crate::container::{Freezer, Stage};
+use crate::options::Options;
 use crate::server::{Server, Ticket};
 use crate::status::{Answer, Failure};
 
@@ -104,7 +105,7 @@ impl Server {
     pub(super) fn checkpoint(&mut self, request: CheckpointTaskRequest, ticket: Ticket) -> Answer<()> {
         let made = self.made(&request.id)?;
         let container = self.container(&request.id)?;
-        let (init, bundle) = (container.init, container.bundle.clone());
+        let (init, bundle, asked) = (container.init, container.bundle.clone(), container.options.clone());
         if self.process(init)?.stage != Stage::Running {
             return Err(Failure::precondition("cannot checkpoint a container that does not run"));
         }
@@ -112,11 +113,10 @@ impl Server {
             Some(options) => read(options)?,
             None => CheckpointOptions::default(),
         };
-        let (id, path) = (request.id, request.path);
-        let images = PathBuf::from(if options.image_path.is_empty() { &path } else { &options.image_path });
-        let path = images.display().to_string();
+        let path = if options.image_path.is_empty() { request.path } else { options.image_path.clone() };
+        let (id, images) = (request.id, path.clone());
         self.work(
-            move || save(&made, &options, images, &bundle),
+            move || save(&made, &asked, &options, &images, &bundle),
             move |server, saved| {
                 if saved.is_ok() {
                     let event = TaskCheckpointed { container_id: id, checkpoint: path };
@@ -147,9 +147,10 @@ fn read(options: &Any) -> Answer<CheckpointOptions> {
 #[cfg(feature = "criu")]
 fn save(
     made: &runtime_core::Container,
+    asked: &Options,
     options: &CheckpointOptions,
-    images: PathBuf,
-    bundle: &std::path::Path,
+    images: &str,
+    bundle: &Path,
 ) -> Answer<()> {
     let manage_cgroups = match options.cgroups_mode.as_str() {
         "" | "soft" => runtime_core::ManageCgroups::Soft,
@@ -158,16 +159,13 @@ fn save(
         "ignore" => runtime_core::ManageCgroups::Ignore,
         other => return Err(Failure::invalid(format!("unknown cgroups mode {other:?}"))),
     };
-    let work = Some(&options.work_path).filter(|path| !path.is_empty()).map(PathBuf::from);
     let criu = runtime_core::Criu {
-        images,
-        work: work.or_else(|| Some(bundle.join("work"))),
         tcp_established: options.open_tcp,
         ext_unix_sk: options.external_unix_sockets,
         shell_job: options.terminal,
         file_locks: options.file_locks,
         manage_cgroups,
-        ..runtime_core::Criu::default()
+        ..super::start::in_bundle(asked.criu(images, &options.work_path), bundle)
     };
     let how = runtime_core::CheckpointOptions {
         criu,
@@ -178,6 +176,6 @@ fn save(
 }
 
 #[cfg(not(feature = "criu"))]
-fn save(_: &runtime_core::Container, _: &CheckpointOptions, _: PathBuf, _: &std::path::Path) -> Answer<()> {
+fn save(_: &runtime_core::Container, _: &Options, _: &CheckpointOptions, _: &str, _: &Path) -> Answer<()> {
     Err(Failure::precondition("this build has no checkpoint and restore"))
 }
