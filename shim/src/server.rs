@@ -15,8 +15,7 @@ use prost::Message;
 use rustix::process::Signal;
 
 use crate::api::ttrpc::{Request, Response, Status};
-use crate::bootstrap;
-use crate::bootstrap::Settings;
+use crate::bootstrap::{self, Settings};
 use crate::container::{Container, Process};
 use crate::frames::{Frame, Frames, Kind, Stream};
 use crate::poller::{Poller, Token};
