@@ -334,7 +334,7 @@ fn serve(mut connection: UnixStream, shared: &Shared) {
 }
 
 fn judge(header: &[u8; HEADER], payload: &[u8]) -> Result<Event, String> {
-    if header[8] != REQUEST || header[7] % 2 == 0 {
+    if header[8] != REQUEST || header[7].is_multiple_of(2) {
         return Err(format!("no request on a stream of a client: {header:?}"));
     }
     let request = ttrpc::Request::parse_from_bytes(payload).map_err(|why| format!("no ttrpc request: {why}"))?;

@@ -499,6 +499,8 @@ fn a_full_log_blocks_nobody(scene: &Scene) {
     }
     let mut socket = UnixStream::connect(path_of(&started)).unwrap();
     socket.write_all(&[0xff; 10]).unwrap();
+    // An answer, an end, or nothing: the others go on.
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
     let _ = socket.read(&mut [0; 1]);
     client.connection_of(&id).unwrap();
     end(&engine, &started, &id);
