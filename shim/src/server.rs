@@ -201,10 +201,14 @@ impl Server {
         let Some(frames) = self.connections.get_mut(&key) else { return };
         let flushed = frames.flush();
         let (calls, state) = frames.read();
+        let is_broken = calls.iter().any(|frame| frame.kind == Kind::Unknown);
         for frame in calls {
             self.call(key, frame);
         }
-        if state == Stream::Closed || flushed == Stream::Closed {
+        if is_broken {
+            log::warn!("a client that does not speak ttrpc is hung up on");
+        }
+        if is_broken || state == Stream::Closed || flushed == Stream::Closed {
             self.hang_up(key);
         } else {
             self.watch(key);
