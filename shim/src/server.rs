@@ -121,17 +121,20 @@ impl Server {
             }
             self.overdue();
         }
+        self.end_loggers();
         Ok(())
     }
 
     fn is_over(&self) -> bool {
         let Some(end) = self.end else { return false };
         let is_behind = self.connections.values().any(Frames::is_behind);
-        Instant::now() >= end || (!is_behind && self.publisher.is_done() && self.busy == 0)
+        let is_busy = self.busy > 0 || !self.leaving.is_empty();
+        Instant::now() >= end || !(is_behind || is_busy || !self.publisher.is_done())
     }
 
     /// Ends, as soon as the last answer and the last event are out.
     pub(crate) fn finish(&mut self) {
+        self.hurry_loggers(Instant::now() + LAST_WORDS);
         self.end = self.end.or_else(|| Some(Instant::now() + LAST_WORDS));
         // At once: nobody is to be sent here by a `start` any more.
         if let Some(Err(error)) = self.listener.take().map(bootstrap::retire) {

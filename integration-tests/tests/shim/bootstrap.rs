@@ -86,6 +86,7 @@ fn lives(scene: &Scene, dialect: impl FnOnce(&Engine<'_>, &str) -> Dialect) -> S
     client.kill(&id, "", 9, false).unwrap();
     assert_eq!(client.wait(&id, "").unwrap().exit_status, 137);
     client.delete(&id, "").unwrap();
+    engine.events.expect(scene.soon(), &id, "delete 137");
     assert_eq!(engine.events.words(&id).first().map(String::as_str), Some("create"));
     end(&engine, &started, &id);
     started
