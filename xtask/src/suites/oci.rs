@@ -18,10 +18,26 @@ const TEST_SECONDS: u32 = 60;
 const LANE_MINUTES: u32 = 30;
 
 /// The suite, built.
+#[derive(Debug)]
 struct Suite {
     folder: PathBuf,
     version: String,
     tests: Vec<String>,
+}
+
+/// Why there is no suite.
+#[derive(Debug)]
+enum Lack {
+    /// Go or the network is not there: nothing is known of planc.
+    Fetched(String),
+    /// What was fetched is not of one piece: a failure, as of any test.
+    Built(String),
+}
+
+impl From<String> for Lack {
+    fn from(why: String) -> Self {
+        Self::Built(why)
+    }
 }
 
 /// `conformance [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--write] [TEST…]`: in both lanes; with
@@ -31,17 +47,18 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if options.rootless {
         return Err("the OCI validation suite is root's".to_owned());
     }
-    let suite = match suite() {
+    let folder = run::target_directory()?.join("oci-validation");
+    let suite = match suite(&folder, "go") {
         Ok(suite) => suite,
-        Err(why) => {
+        Err(Lack::Fetched(why)) => {
             println!("NOT RUN conformance: the OCI validation suite cannot be had: {why}");
             return Ok(());
         }
+        Err(Lack::Built(why)) => return Err(format!("the OCI validation suite was fetched, but not built: {why}")),
     };
     if let Some(unknown) = options.wanted.iter().find(|wanted| !suite.tests.contains(wanted)) {
         return Err(format!("the suite has no test {unknown:?}; it has {}", suite.tests.join(" ")));
     }
-    let folder = run::target_directory()?.join("oci-validation");
     let runtimes = runtimes(&options, &folder)?;
     let lanes = if options.lanes.is_empty() { &[Lane::Native, Lane::Uml][..] } else { &options.lanes };
     let mut faults = Vec::new();
@@ -116,40 +133,41 @@ fn in_lane(lane: Lane, suite: &Suite, runtimes: &[Runtime], options: &Options, f
 }
 
 /// Has go fetch the module and build its programs, unless that was done with the same go.mod.
-fn suite() -> Result<Suite> {
-    let folder = run::target_directory()?.join("oci-validation");
+fn suite(folder: &Path, go: &str) -> std::result::Result<Suite, Lack> {
     let (source, laid_out, made) = (folder.join("source"), folder.join("suite"), folder.join("made"));
     let failed = |why: std::io::Error| format!("{}: {why}", folder.display());
     std::fs::create_dir_all(&source).map_err(failed)?;
     let modules = std::fs::read_to_string(root().join(MODULES)).map_err(|why| format!("{MODULES}: {why}"))?;
     if std::fs::read_to_string(&made).is_ok_and(|of| of == modules) {
-        return with_tests(laid_out, &modules);
+        return Ok(with_tests(laid_out, &modules)?);
     }
     let _ = std::fs::remove_dir_all(&laid_out);
     std::fs::create_dir_all(laid_out.join("tests")).map_err(failed)?;
     // What go adds to go.mod, and go.sum, are the copy's.
     std::fs::write(source.join("go.mod"), &modules).map_err(failed)?;
     let go = |arguments: &[&str]| {
-        let mut command = bounded(10, "go", arguments);
+        let mut command = bounded(10, go, arguments);
         command.current_dir(&source);
         command
     };
-    succeed(&mut go(&["mod", "download", MODULE]))?;
-    let module = stdout(&mut go(&["list", "-mod=mod", "-m", "-f", "{{.Dir}}", MODULE]))?;
-    // In the container there is no C library.
+    succeed(&mut go(&["mod", "download", MODULE])).map_err(Lack::Fetched)?;
+    let module = stdout(&mut go(&["list", "-mod=mod", "-m", "-f", "{{.Dir}}", MODULE])).map_err(Lack::Fetched)?;
+    let module = PathBuf::from(module.trim());
+    let programs = packages_of(&module)?;
     let runtimetest = format!("{MODULE}/cmd/runtimetest");
+    // Everything that they import: what fails from here on is no matter of the network.
+    let imports = ["list", "-mod=mod", "-deps", &runtimetest];
+    stdout(go(&imports).args(&programs)).map_err(Lack::Fetched)?;
+    // In the container there is no C library.
     let build = ["build", "-mod=mod", "-o"];
     succeed(go(&build).arg(laid_out.join("runtimetest")).arg(runtimetest).env("CGO_ENABLED", "0"))?;
-    succeed(go(&build).arg(laid_out.join("tests/")).args(packages_of(&PathBuf::from(module.trim()))?))?;
-    for entry in std::fs::read_dir(module.trim()).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("rootfs-") {
-            std::fs::copy(Path::new(module.trim()).join(&name), laid_out.join(&name)).map_err(failed)?;
-        }
+    succeed(go(&build).arg(laid_out.join("tests/")).args(programs))?;
+    for name in names(&module)?.iter().filter(|name| name.starts_with("rootfs-")) {
+        std::fs::copy(module.join(name), laid_out.join(name)).map_err(failed)?;
     }
     // Written last: what is there is whole.
     std::fs::write(made, &modules).map_err(failed)?;
-    with_tests(laid_out, &modules)
+    Ok(with_tests(laid_out, &modules)?)
 }
 
 /// Each folder of validation/ is a program but for that of what they share.
@@ -171,4 +189,44 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has a go that fails where `failing` is what it is to do fetch and build the suite.
+    fn with_go(failing: &str) -> std::result::Result<Suite, Lack> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("planc-oci-{}-{failing}", std::process::id()));
+        let (module, go) = (folder.join("module"), folder.join("go"));
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" != {failing} ] || exit 1\n[ \"$1\" != list ] || echo {}\n\
+             [ \"$1\" != build ] || touch {}/suite/tests/default\n",
+            module.display(),
+            folder.display()
+        );
+        std::fs::create_dir_all(module.join("validation/default")).expect("a module");
+        std::fs::write(&go, script).expect("a script");
+        std::fs::set_permissions(&go, std::fs::Permissions::from_mode(0o755)).expect("a program");
+        let suite = suite(&folder, &go.to_string_lossy());
+        std::fs::remove_dir_all(&folder).expect("an own folder");
+        suite
+    }
+
+    #[test]
+    fn only_what_cannot_be_fetched_is_not_run() {
+        assert!(matches!(with_go("mod"), Err(Lack::Fetched(_))));
+        assert!(matches!(with_go("list"), Err(Lack::Fetched(_))));
+        assert!(matches!(with_go("build"), Err(Lack::Built(_))));
+        assert_eq!(with_go("nothing").expect("a suite").tests, ["default"]);
+    }
+
+    #[test]
+    fn a_go_that_is_not_there_is_not_run() {
+        let folder = std::env::temp_dir().join(format!("planc-oci-{}-none", std::process::id()));
+        let suite = suite(&folder, "/none/go");
+        std::fs::remove_dir_all(&folder).expect("an own folder");
+        assert!(matches!(suite, Err(Lack::Fetched(_))), "{suite:?}");
+    }
 }
