@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::judge::{self, Measure, Run};
+use super::judge::{self, Measure};
 use super::report::{self, Report};
-use super::{Job, Options, Runtime, distinct, reasons, tap, verdict};
+use super::{Job, Left, Options, Runtime, distinct, reasons, tap, verdict};
 use crate::lane::Lane;
 use crate::packages;
 use crate::run::{self, Result, bounded, root, stdout, succeed};
@@ -40,8 +40,8 @@ impl From<String> for Lack {
     }
 }
 
-/// `conformance [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--write] [TEST…]`: in both lanes; with
-/// `--beside` also runc and crun of the machine.
+/// `conformance [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--judge FOLDER] [--write] [TEST…]`: in
+/// both lanes; with `--beside` also runc and crun of the machine. With `--judge` nothing is run: FOLDER is what a run left.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let options = super::options(arguments)?;
     if options.rootless {
@@ -59,11 +59,15 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if let Some(unknown) = options.wanted.iter().find(|wanted| !suite.tests.contains(wanted)) {
         return Err(format!("the suite has no test {unknown:?}; it has {}", suite.tests.join(" ")));
     }
-    let runtimes = runtimes(&options, &folder)?;
+    let tests = if options.wanted.is_empty() { &suite.tests } else { &options.wanted };
     let lanes = if options.lanes.is_empty() { &[Lane::Native, Lane::Uml][..] } else { &options.lanes };
+    let left = match &options.judge {
+        Some(left) => vec![Left::read(left)],
+        None => in_lanes(lanes, &suite, &runtimes(&options, &folder)?, tests, &folder),
+    };
     let mut faults = Vec::new();
-    for (&lane, report) in lanes.iter().zip(in_lanes(lanes, &suite, &runtimes, &options, &folder)) {
-        let report = report?;
+    for (&lane, left) in lanes.iter().zip(left) {
+        let report = report(lane, &suite, tests, &left?);
         println!("{}", report::table(&report, true));
         let whole = options.wanted.is_empty();
         faults.extend(judge::faults(Measure::Reasons, lane.name(), &report.runs, reasons::OCI, whole));
@@ -89,15 +93,9 @@ fn runtimes(options: &Options, folder: &Path) -> Result<Vec<Runtime>> {
 }
 
 /// At the same time: the kernel of the uml lane has one processor.
-fn in_lanes(
-    lanes: &[Lane],
-    suite: &Suite,
-    runtimes: &[Runtime],
-    options: &Options,
-    folder: &Path,
-) -> Vec<Result<Report>> {
+fn in_lanes(lanes: &[Lane], suite: &Suite, runtimes: &[Runtime], tests: &[String], folder: &Path) -> Vec<Result<Left>> {
     std::thread::scope(|scope| {
-        let run = |&lane| scope.spawn(move || in_lane(lane, suite, runtimes, options, folder));
+        let run = |&lane| scope.spawn(move || in_lane(lane, suite, runtimes, tests, folder));
         let running: Vec<_> = lanes.iter().map(run).collect();
         running
             .into_iter()
@@ -106,7 +104,7 @@ fn in_lanes(
     })
 }
 
-fn in_lane(lane: Lane, suite: &Suite, runtimes: &[Runtime], options: &Options, folder: &Path) -> Result<Report> {
+fn in_lane(lane: Lane, suite: &Suite, runtimes: &[Runtime], tests: &[String], folder: &Path) -> Result<Left> {
     println!("     OCI validation suite in lane {}", lane.name());
     let job = Job {
         script: "oci-validation",
@@ -114,22 +112,23 @@ fn in_lane(lane: Lane, suite: &Suite, runtimes: &[Runtime], options: &Options, f
         suite: &suite.folder,
         out: &folder.join(lane.name()),
         runtimes,
-        what: if options.wanted.is_empty() { &suite.tests } else { &options.wanted },
+        what: tests,
         environment: &[("TEST_SECONDS", TEST_SECONDS.to_string())],
         minutes: LANE_MINUTES,
     };
-    let kernel = job.run()?;
-    let run = |runtime: &Runtime| Run {
-        runtime: runtime.name.clone(),
-        outcomes: job.what.iter().map(|test| (test.clone(), tap::program(&job.printed(runtime, test)))).collect(),
-    };
-    Ok(Report {
+    job.run()
+}
+
+fn report(lane: Lane, suite: &Suite, tests: &[String], left: &Left) -> Report {
+    let (runs, versions) = left
+        .runs(|runtime| tests.iter().map(|test| (test.clone(), tap::program(&left.printed(runtime, test)))).collect());
+    Report {
         name: format!("oci-validation {}", lane.name()),
         title: format!("OCI validation suite, lane {}", lane.name()),
-        source: format!("{MODULE} {}, kernel {kernel}", suite.version),
-        runs: runtimes.iter().map(run).collect(),
-        versions: runtimes.iter().map(|runtime| runtime.version.clone()).collect(),
-    })
+        source: format!("{MODULE} {}, kernel {}", suite.version, left.kernel),
+        runs,
+        versions,
+    }
 }
 
 /// Has go fetch the module and build its programs, unless that was done with the same go.mod.
