@@ -76,15 +76,20 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs the tests; the exit code of the process.
+/// Runs the tests of `RUNTIME`; the exit code of the process.
 pub fn main(tests: impl IntoIterator<Item = Test>) -> ExitCode {
     if let Some(code) = without::launched() {
         return code;
     }
+    main_of(Runtime::from_env(), tests)
+}
+
+/// Runs the tests of whoever is judged; the exit code of the process.
+pub fn main_of(judged_one: Result<Runtime, String>, tests: impl IntoIterator<Item = Test>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The oracle looks at the whole host: two tests at once would see each other.
     arguments.test_threads = Some(1);
-    let runtime = match Runtime::from_env() {
+    let runtime = match judged_one {
         Ok(runtime) => Arc::new(runtime),
         Err(error) => {
             say(format_args!("error: {error}"));

@@ -17,5 +17,6 @@ pub mod oracle;
 pub mod process;
 pub mod runtime;
 pub mod scene;
+pub mod shim;
 pub mod terminal;
 pub mod without;

@@ -52,6 +52,7 @@ mod error;
 mod facts;
 mod host;
 mod id;
+mod kernel;
 mod lifecycle;
 mod process;
 pub mod spec;
@@ -66,12 +67,13 @@ pub use bundle::Bundle;
 pub use checkpoint::{CheckpointOptions, Criu, ManageCgroups, RestoreOptions};
 pub use compile::{
     Acts, CgroupDriver, CreateOptions, ExecOptions, Invalid, Joining, Keyring, Launch, LaunchPlan, RootSwitch,
-    Rootless, Step, Timing, WhenPaused, features,
+    Rootless, Step, Timing, WhenPaused, features, features_json,
 };
 pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
 pub use facts::{CgroupFacts, Facts, LsmFacts};
 pub use id::Id;
+pub use kernel::{IdRange, MountAttributes, MountIds, set_mount_attributes, share_no_core};
 /// The types of config.json, as the whole ecosystem has them.
 pub use oci_spec;
 

@@ -14,6 +14,7 @@ mod miri;
 mod packages;
 mod release;
 mod run;
+mod soak;
 mod suites;
 mod tables;
 mod test;
@@ -54,6 +55,7 @@ const COMMANDS: &[Command] = &[
     ("miri", "the tests of the plan's encoding and of the compiler under Miri", miri::main),
     ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),
     ("tables", "writes the seccomp compiler's system call tables anew  [--check]", tables::main),
+    ("soak", "very many calls to one shim  [--execs N] [--minutes M]", soak::main),
     ("bench", "planc against runc, crun and the floor, in the native lane  [-- ARG…]", bench::main),
     ("release", "builds the release binaries and prints their size and SHA-256", release::main),
 ];

@@ -130,9 +130,18 @@ fn executable(message: &Value) -> Option<Built> {
 
 /// Builds planc in release mode and returns its path.
 pub(crate) fn release_planc() -> Result<PathBuf> {
-    let built = build(15, &["build", "--quiet", "--release", "-p", "runtime-cli", "--bin", "planc"])?;
-    let planc = built.into_iter().find(|built| built.name == "planc");
-    Ok(planc.ok_or("cargo built no planc")?.path)
+    release("runtime-cli", "planc")
+}
+
+/// Builds the shim in release mode and returns its path.
+pub(crate) fn release_shim() -> Result<PathBuf> {
+    release("shim", "containerd-shim-planc-v2")
+}
+
+fn release(package: &str, name: &str) -> Result<PathBuf> {
+    let built = build(15, &["build", "--quiet", "--release", "-p", package, "--bin", name])?;
+    let program = built.into_iter().find(|built| built.name == name);
+    Ok(program.ok_or_else(|| format!("cargo built no {name}"))?.path)
 }
 
 /// The folder that cargo builds in.

@@ -15,8 +15,8 @@ use crate::run::{self, Built, Result, bounded, build, cargo, root, split_at_dash
 const HOST_MINUTES: u32 = 20;
 const LANE_MINUTES: u32 = 40;
 
-/// Tests of the crate, whatever runtime is judged.
-const TESTS_OF_THE_CRATE: &[&str] = &["guest_manners", "embed"];
+/// Tests of the crate and of the shim, whatever runtime is judged.
+const TESTS_OF_THE_TREE: &[&str] = &["guest_manners", "embed", "shim"];
 
 struct Options<'a> {
     lanes: &'static [Lane],
@@ -30,6 +30,7 @@ struct Options<'a> {
 struct Subject {
     runtime: PathBuf,
     failpoints: Option<PathBuf>,
+    shim: Option<PathBuf>,
     /// Folders of programs that embed the crate.
     embedders: Vec<PathBuf>,
     /// The folder of seccomp profiles.
@@ -107,7 +108,7 @@ fn host(passed: &[String]) -> Result<Part> {
 /// share the debug build of the host's tests.
 fn subject(options: &Options<'_>) -> Result<Subject> {
     let tests = build(20, &["test", "--quiet", "--no-run", "-p", "integration-tests", "--tests"])?;
-    let judged = |name: &str| options.runtime.is_none() || !TESTS_OF_THE_CRATE.contains(&name);
+    let judged = |name: &str| options.runtime.is_none() || !TESTS_OF_THE_TREE.contains(&name);
     let tests: Vec<Built> = tests.into_iter().filter(|built| built.kind == "test" && judged(&built.name)).collect();
     if tests.is_empty() {
         return Err("the package integration-tests has no tests".to_owned());
@@ -115,11 +116,13 @@ fn subject(options: &Options<'_>) -> Result<Subject> {
     let profiles = engine_profiles::folder();
     match &options.runtime {
         Some(runtime) => {
-            Ok(Subject { runtime: runtime.clone(), failpoints: None, embedders: Vec::new(), profiles, tests })
+            let runtime = runtime.clone();
+            Ok(Subject { runtime, failpoints: None, shim: None, embedders: Vec::new(), profiles, tests })
         }
         None => Ok(Subject {
             runtime: run::release_planc()?,
             failpoints: Some(planc_with_failpoints()?),
+            shim: Some(run::release_shim()?),
             embedders: embed::build()?,
             profiles,
             tests,
@@ -145,7 +148,12 @@ fn planc_with_failpoints() -> Result<PathBuf> {
 
 /// Whether a test program is run in a lane: with systemd only those of the runtime, which know which of them ask for it.
 fn runs_in(lane: Lane, program: &str) -> bool {
-    lane != Lane::UmlSystemd || program == "runtime"
+    match program {
+        "runtime" => true,
+        // Many system calls, which are slow in uml; `cargo xtask soak` has more of them.
+        "soak" => lane == Lane::Native,
+        _ => lane != Lane::UmlSystemd,
+    }
 }
 
 /// All test programs in one lane, one after another.
@@ -163,7 +171,9 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
     let embedders = std::env::join_paths(&subject.embedders).map_err(|why| why.to_string())?;
     command.env("EMBED_PROGRAMS", embedders);
     command.current_dir(root().join("integration-tests"));
-    for (name, path) in [("PLANC_FAILPOINTS", &subject.failpoints), ("ENGINE_PROFILES", &subject.profiles)] {
+    let paths =
+        [("PLANC_FAILPOINTS", &subject.failpoints), ("SHIM", &subject.shim), ("ENGINE_PROFILES", &subject.profiles)];
+    for (name, path) in paths {
         match path {
             Some(path) => command.env(name, path),
             None => command.env_remove(name),

@@ -7,8 +7,11 @@ use oci_spec::runtime::{
     NetDevices, Seccomp, Selinux,
 };
 
+use serde_json::Value;
+
 use super::cgroup::properties;
 use super::{capabilities, mount_options, scheduling, seccomp};
+use crate::error::{Error, ErrorKind, Result};
 use crate::spec;
 use crate::wire::{HookKind, Ns};
 
@@ -33,6 +36,24 @@ pub fn features() -> Features {
             "org.criu.config".to_owned(),
         ]));
     features
+}
+
+/// [`features`] as JSON, in which what is unknown is not there: the schema of the specification allows no null.
+///
+/// # Errors
+/// [`ErrorKind::Host`], where a value is none of JSON's.
+pub fn features_json() -> Result<Value> {
+    let why = |error| Error::new(ErrorKind::Host, format!("cannot write the features as JSON: {error}"));
+    let mut features = serde_json::to_value(features()).map_err(why)?;
+    leave_out_nulls(&mut features);
+    Ok(features)
+}
+
+fn leave_out_nulls(value: &mut Value) {
+    if let Value::Object(members) = value {
+        members.retain(|_, member| !member.is_null());
+        members.values_mut().for_each(leave_out_nulls);
+    }
 }
 
 /// What engines know from runc.

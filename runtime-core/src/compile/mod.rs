@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Linux, Process, Spec};
 
 pub use exec::{ExecOptions, Joining, WhenPaused};
-pub use features::features;
+pub use features::{features, features_json};
 pub use plan::{LaunchPlan, Step};
 pub(crate) use text::below;
 

@@ -53,7 +53,7 @@ impl Walk<'_> {
             HostOp::OwnCgroup { uid } => self.own_cgroup(uid),
             HostOp::OpenNamespace { ns, path, slot } => return self.open_namespace(step, ns, path, slot),
             HostOp::MakeUserNamespace { ref uids, ref gids, slot } => {
-                idle_user_namespace(uids, gids).and_then(|namespace| self.fill(slot, namespace))
+                idle_user_namespace(&lines(uids), &lines(gids)).and_then(|namespace| self.fill(slot, namespace))
             }
             HostOp::MapCopy { ids, deep } => self.map_copy(ids, deep),
             HostOp::ListenForStart { slot } => self.listen(slot),
@@ -357,14 +357,15 @@ fn check_directory(path: Text<'_>) -> nix::Result<()> {
     if kind.is_dir() { Ok(()) } else { Err(Errno::ENOTDIR) }
 }
 
-/// A user namespace in which nothing runs any more. A child lives in it for as long as its maps are written.
-fn idle_user_namespace(uids: &List<'_, IdMap>, gids: &List<'_, IdMap>) -> nix::Result<OwnedFd> {
+/// A user namespace with these maps (user_namespaces(7)) in which nothing runs any more. A child lives in it for as long as
+/// they are written.
+pub(crate) fn idle_user_namespace(uids: &str, gids: &str) -> nix::Result<OwnedFd> {
     let old = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     let idler = clone::Idler::new(libc::CLONE_NEWUSER as u64);
     old.thread_set_mask()?;
     let idler = idler?;
-    write_proc(idler.pid(), "uid_map", &lines(uids))?;
-    write_proc(idler.pid(), "gid_map", &lines(gids))?;
+    write_proc(idler.pid(), "uid_map", uids)?;
+    write_proc(idler.pid(), "gid_map", gids)?;
     let path = format!("/proc/{}/ns/user", idler.pid());
     open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
 }

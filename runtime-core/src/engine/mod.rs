@@ -29,6 +29,7 @@ mod turn;
 pub(crate) mod unit;
 mod walk;
 
+pub(crate) use host::idle_user_namespace;
 pub(crate) use program::Program;
 pub(crate) use walk::{Launched, Launching, walk};
 

@@ -39,6 +39,17 @@ pub(crate) fn map_ids(mount: BorrowedFd<'_>, by: BorrowedFd<'_>, deep: bool) -> 
     set_attributes(mount, &attributes, if deep { libc::AT_RECURSIVE } else { 0 })
 }
 
+/// Sets and clears attributes (MOUNT_ATTR_*) of a mount, and its propagation (MS_*) unless that is 0; where it is `deep` also
+/// of what is mounted below it.
+pub(crate) fn change(mount: BorrowedFd<'_>, set: u64, clear: u64, propagation: u64, deep: bool) -> nix::Result<()> {
+    // SAFETY: mount_attr is plain integers, for which zero is a value.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = set;
+    attributes.attr_clr = clear;
+    attributes.propagation = propagation;
+    set_attributes(mount, &attributes, if deep { libc::AT_RECURSIVE } else { 0 })
+}
+
 /// mount_setattr(2) of the mount of a descriptor.
 fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr, flags: i32) -> nix::Result<()> {
     let empty: &CStr = c"";

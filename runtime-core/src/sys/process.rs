@@ -91,6 +91,18 @@ pub(crate) fn set_limit(pid: u32, resource: u32, soft: u64, hard: u64) -> nix::R
     Errno::result(answer).map(drop)
 }
 
+/// prctl(2), PR_SCHED_CORE: a new cookie for every thread of this process.
+pub(crate) fn new_core_cookie() -> nix::Result<()> {
+    const PR_SCHED_CORE: i32 = 62;
+    const PR_SCHED_CORE_CREATE: libc::c_ulong = 1;
+    const PR_SCHED_CORE_SCOPE_THREAD_GROUP: libc::c_ulong = 1;
+    let none: libc::c_ulong = 0;
+    // SAFETY: takes numbers only; pid 0 is the calling process.
+    let answer =
+        unsafe { libc::prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, none, PR_SCHED_CORE_SCOPE_THREAD_GROUP, none) };
+    Errno::result(answer).map(drop)
+}
+
 /// The kind of namespace a descriptor is, as a CLONE_NEW* flag: ioctl NS_GET_NSTYPE (ioctl_ns(2)).
 pub(crate) fn namespace_type(namespace: BorrowedFd<'_>) -> nix::Result<u32> {
     const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
