@@ -15,7 +15,7 @@ use prost::Message;
 use rustix::process::Signal;
 
 use crate::api::ttrpc::{Request, Response, Status};
-use crate::bootstrap::Settings;
+use crate::bootstrap::{self, Settings};
 use crate::container::{Container, Process};
 use crate::frames::{Frame, Frames, Kind, Stream};
 use crate::poller::{Poller, Token};
@@ -68,7 +68,8 @@ pub(crate) struct Server {
     /// Ids whose create is on its way.
     pub(crate) promised: Vec<String>,
     connections: BTreeMap<u32, Frames>,
-    listener: UnixListener,
+    /// `None` once it is told to end.
+    listener: Option<UnixListener>,
     signals: SignalFd,
     next_key: u32,
     results: (Sender<Rest>, Receiver<Rest>),
@@ -99,7 +100,7 @@ impl Server {
             leaving: BTreeMap::new(),
             promised: Vec::new(),
             connections: BTreeMap::new(),
-            listener,
+            listener: Some(listener),
             signals,
             next_key: 0,
             results: channel(),
@@ -120,18 +121,25 @@ impl Server {
             }
             self.overdue();
         }
+        self.end_loggers();
         Ok(())
     }
 
     fn is_over(&self) -> bool {
         let Some(end) = self.end else { return false };
         let is_behind = self.connections.values().any(Frames::is_behind);
-        Instant::now() >= end || (!is_behind && self.publisher.is_done() && self.busy == 0)
+        let is_busy = self.busy > 0 || !self.leaving.is_empty();
+        Instant::now() >= end || !(is_behind || is_busy || !self.publisher.is_done())
     }
 
     /// Ends, as soon as the last answer and the last event are out.
     pub(crate) fn finish(&mut self) {
+        self.hurry_loggers(Instant::now() + LAST_WORDS);
         self.end = self.end.or_else(|| Some(Instant::now() + LAST_WORDS));
+        // At once: nobody is to be sent here by a `start` any more.
+        if let Some(Err(error)) = self.listener.take().map(bootstrap::retire) {
+            log::warn!("cannot remove the shim's socket: {error}");
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -173,7 +181,7 @@ impl Server {
 
     /// Takes a client: of this process's own user, as the socket's mode says (SO_PEERCRED, unix(7)).
     fn accept(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
             let own = nix::unistd::geteuid().as_raw();
             match getsockopt(&stream, sockopt::PeerCredentials) {
                 Ok(peer) if peer.uid() == own => {}
@@ -196,10 +204,14 @@ impl Server {
         let Some(frames) = self.connections.get_mut(&key) else { return };
         let flushed = frames.flush();
         let (calls, state) = frames.read();
+        let is_broken = calls.iter().any(|frame| frame.kind == Kind::Unknown);
         for frame in calls {
             self.call(key, frame);
         }
-        if state == Stream::Closed || flushed == Stream::Closed {
+        if is_broken {
+            log::warn!("a client that does not speak ttrpc is hung up on");
+        }
+        if is_broken || state == Stream::Closed || flushed == Stream::Closed {
             self.hang_up(key);
         } else {
             self.watch(key);

@@ -57,7 +57,9 @@ impl Size {
 
     /// What it has when nothing is on its way any more.
     fn at_rest(scene: &Scene, task: &Task<'_, '_>, like: Option<&Self>) -> Self {
-        scene.wait_until("the shim's threads end", || Self::of(task.shim).threads <= like.map_or(16, |like| like.threads));
+        scene.wait_until("the shim's threads end", || {
+            Self::of(task.shim).threads <= like.map_or(16, |like| like.threads)
+        });
         Self::of(task.shim)
     }
 
