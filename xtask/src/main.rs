@@ -35,13 +35,14 @@ const COMMANDS: &[Command] = &[
     ("lane", "runs a command in a lane: native|uml|uml-systemd [--] CMD…", lane::main),
     (
         "conformance",
-        "the OCI validation suite  [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--write] [TEST…]",
+        "the OCI validation suite  [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] \
+         [--judge FOLDER] [--write] [TEST…]",
         suites::oci::main,
     ),
     (
         "bats",
         "runc's own suite, beside runc; RUNC_SRC=CHECKOUT  [--lane …]… [--rootless] [--runtime PATH]… [--planc PATH] \
-         [--write] [FILE.bats…]",
+         [--judge FOLDER] [--write] [FILE.bats…]",
         suites::bats::main,
     ),
     ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
