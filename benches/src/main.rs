@@ -3,6 +3,8 @@
 //!
 //! With the argument `seccomp`: how long a seccomp profile takes to compile, beside libseccomp; in any lane.
 //!
+//! With the argument `shim`: the shims under containerd (shim.rs says what).
+//!
 //! `PLANC` is planc's binary (default: beside this one), `FLOOR` the source of the floor (default:
 //! ../shared/perf/floor.c), `ROUNDS` how many rounds of each race are counted (default 60). Only in lane native.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be made ends the program")]
@@ -14,6 +16,7 @@ mod libseccomp;
 mod report;
 mod runtime;
 mod seccomp;
+mod shim;
 #[path = "../../runtime-core/src/compile/seccomp/table.rs"]
 #[allow(dead_code, reason = "the compiler's")]
 mod table;
@@ -79,6 +82,11 @@ fn main() -> ExitCode {
     if Lane::current() != Lane::Native {
         say("NOT RUN: benches: a figure of another kernel is none: lane native only (cargo xtask lane native)");
         return ExitCode::SUCCESS;
+    }
+    if env::args().nth(1).as_deref() == Some("shim") {
+        let failed = shim::main().err();
+        failed.iter().for_each(|why| say(&format!("error: {why}")));
+        return if failed.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let dir = env::temp_dir().join(format!("planc-bench-{}", std::process::id()));
     let failed = [race_of_features(&dir), race_of_run(&dir), race_among_containers(&dir)]

@@ -2,7 +2,7 @@
 
 use crate::lane::Lane;
 use crate::packages;
-use crate::run::{Result, build, release_planc, root, split_at_dashes, succeed};
+use crate::run::{Result, build, release_planc, release_shim, root, split_at_dashes, succeed};
 
 /// Builds planc and every bench, and runs the benches one after another; what follows `--` goes to each.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
@@ -11,7 +11,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         return Err(format!("unknown argument {unknown:?}; arguments for the benches follow --"));
     }
     packages::ensure(&[packages::BENCHES])?;
-    let planc = release_planc()?;
+    let (planc, shim) = (release_planc()?, release_shim()?);
     let built = build(15, &["build", "--quiet", "--release", "-p", "benches", "--bins", "--benches"])?;
     if built.is_empty() {
         return Err("the package benches has no bench".to_owned());
@@ -19,7 +19,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     for bench in &built {
         println!("     Running {} (lane native)", bench.name);
         let mut lane = Lane::Native.command()?;
-        lane.env("PLANC", &planc).env("LANE_TIMEOUT", "1800").current_dir(root());
+        lane.env("PLANC", &planc).env("SHIM", &shim).env("LANE_TIMEOUT", "1800").current_dir(root());
         succeed(lane.arg(&bench.path).args(passed))?;
     }
     Ok(())

@@ -57,6 +57,8 @@ pub(crate) const BENCHES: &[Package] = &[
     package("gcc", "cc", "compiles the floor program"),
     package("libseccomp-dev", "/usr/include/seccomp.h", "measured beside planc's compiler"),
     package("busybox-static", "busybox", "the containers' programs"),
+    package("containerd", "containerd", "runs the shims that are measured"),
+    package("strace", "strace", "counts what a shim starts"),
 ];
 
 /// For `cargo xtask conformance --beside`.
