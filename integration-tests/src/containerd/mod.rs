@@ -22,6 +22,7 @@ use nix::unistd::Pid;
 
 use crate::bundle::Bundle;
 use crate::mountinfo;
+use crate::oracle;
 use crate::process;
 use crate::scene::Scene;
 use crate::shim::process::{Printed, run};
@@ -153,6 +154,13 @@ impl<'s> Containerd<'s> {
         format!("{}:{inherited}:/usr/local/sbin:/usr/sbin:/sbin", self.home.join("bin").display()).into()
     }
 
+    /// The last lines that it logged.
+    fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("level=debug")).collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
@@ -185,14 +193,14 @@ impl<'s> Containerd<'s> {
     #[track_caller]
     pub fn ctr(&self, words: &[&str]) -> String {
         let printed = self.try_ctr(words);
-        assert!(printed.status.success(), "ctr {}: {printed:?}\n{}", words.join(" "), self.log());
+        assert!(printed.status.success(), "ctr {}: {printed:?}\n{}", words.join(" "), self.last_words());
         printed.out()
     }
 
-    /// The words of `ctr run` for a container of this root filesystem. Shares of the processor are not asked for: they
-    /// would be, and the native lane may have no controllers.
+    /// The words of `ctr run` for a container of this root filesystem. Without an image there is no PATH. ctr asks for
+    /// shares of the processor unless it is told not to, and the native lane may have no controllers.
     pub fn run_words<'w>(&'w self, flags: &[&'w str], id: &'w str, program: &[&'w str]) -> Vec<&'w str> {
-        let own = ["run", "--runtime", &self.runtime_type, "--cpu-shares", "0"];
+        let own = ["run", "--runtime", &self.runtime_type, "--cpu-shares", "0", "--env", "PATH=/bin"];
         [&own, flags, &["--rootfs", &self.rootfs, id], program].concat()
     }
 
@@ -207,7 +215,7 @@ impl<'s> Containerd<'s> {
     #[track_caller]
     pub fn sh(&self, flags: &[&str], script: &str) -> String {
         let printed = self.run(flags, &["sh", "-c", script]);
-        assert!(printed.status.success(), "{printed:?}\n{}", self.log());
+        assert!(printed.status.success(), "{printed:?}\n{}", self.last_words());
         assert_eq!(printed.err(), "");
         printed.out()
     }
@@ -245,6 +253,19 @@ impl<'s> Containerd<'s> {
         .collect()
     }
 
+    /// What a command of `ctr` prints that repeats a line, after which its standard input ends, and not before: ctr may
+    /// miss an end that comes before there is a process.
+    #[track_caller]
+    pub fn typed(&self, words: &[&str], line: &str) -> Printed {
+        let script = r#"mkfifo "$0"; (exec 4<> "$0"; echo "$LINE"; read -r _ <&4) | "$@" | tee >(head -n 1 > "$0")
+            exit ${PIPESTATUS[1]}"#;
+        let ctr = self.command(words);
+        let mut shell = Command::new("bash");
+        shell.args(["-c", script]).arg(self.scene.path(&self.scene.id())).arg(ctr.get_program()).args(ctr.get_args());
+        shell.envs(ctr.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("LINE", line);
+        run(shell, &[])
+    }
+
     /// What `ctr task ls` says of one task.
     #[track_caller]
     pub fn task(&self, id: &str) -> Option<Listed> {
@@ -263,10 +284,12 @@ impl<'s> Containerd<'s> {
     #[track_caller]
     pub fn delete(&self, id: &str) -> i32 {
         let deleted = self.try_ctr(&["task", "delete", id]);
-        let code = deleted.status.code().unwrap();
-        assert!(!deleted.err().contains("rpc error"), "{deleted:?}\n{}", self.log());
+        let (code, err) = (deleted.status.code().unwrap(), deleted.err());
+        // An older ctr says it as a warning, a newer one also ends with it.
+        let told = err.lines().find_map(|line| line.split_once("exit with non-zero exit code ")?.1.split('"').next()?.parse().ok());
+        assert!(told.is_some() || code == 0 && err.is_empty(), "{deleted:?}\n{}", self.last_words());
         self.ctr(&["container", "delete", id]);
-        code
+        told.unwrap_or(code)
     }
 
     /// Kills a container, and removes it; what it ended with.
@@ -321,6 +344,10 @@ impl Drop for Containerd<'_> {
                 let _ = kill(Pid::from_raw(shim as i32), Signal::SIGKILL);
             }
         }
+        // ctr's, of tasks that were not deleted by ctr.
+        for fifos in fs::read_dir(FIFOS).into_iter().flatten().filter_map(Result::ok) {
+            let _ = fs::remove_dir_all(fifos.path());
+        }
         for mount in self.mounts().iter().rev() {
             let _ = umount2(mount, MntFlags::MNT_DETACH);
         }
@@ -351,7 +378,10 @@ fn runtime_type(program: &str) -> String {
 pub fn judged() -> Result<crate::runtime::Runtime, String> {
     let judged = shim::judged()?;
     if crate::lane::Lane::current() != crate::lane::Lane::Outside {
-        fs::create_dir_all(FIFOS).map_err(|why| format!("{FIFOS}: {why}"))?;
+        // What outlives all containers is nobody's leak: so is the cgroup of a namespace.
+        for path in [Path::new(FIFOS), &oracle::cgroup_root().join(NAMESPACE)] {
+            fs::create_dir_all(path).map_err(|why| format!("{}: {why}", path.display()))?;
+        }
     }
     Ok(judged)
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use integration_tests::containerd::Containerd;
 use integration_tests::harness::Need;
 use integration_tests::lane::Lane;
 use integration_tests::scene::Scene;
-use integration_tests::shim::process::run;
 use integration_tests::terminal::Pty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -45,15 +46,9 @@ fn output_and_status(scene: &Scene, program: &Path) {
 fn standard_input_and_its_end(scene: &Scene, program: &Path) {
     let containerd = Containerd::start(scene, program);
     let id = scene.id();
-    let words = containerd.run_words(&["--rm"], &id, &["sh", "-c", "cat; echo the end"]);
-    // ctr may miss an end that comes before the container: it is made to come after.
-    let mut command = std::process::Command::new("sh");
-    let ctr = containerd.command(&words);
-    command.args(["-c", r#"(echo one; sleep 1; echo two) | "$0" "$@""#]).arg(ctr.get_program()).args(ctr.get_args());
-    command.envs(ctr.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let printed = run(command, &[]);
-    assert!(printed.status.success(), "{printed:?}");
-    assert_eq!(printed.out(), "one\ntwo\nthe end\n");
+    let words = containerd.run_words(&["--rm"], &id, &["sh", "-c", "cat; echo the end; exit 3"]);
+    let printed = containerd.typed(&words, "a line");
+    assert_eq!((printed.status.code(), printed.out().as_str()), (Some(3), "a line\nthe end\n"), "{printed:?}");
     containerd.end();
 }
 
@@ -111,19 +106,22 @@ fn a_program_that_is_not_there(scene: &Scene, program: &Path) {
 fn a_terminal(scene: &Scene, program: &Path) {
     let containerd = Containerd::start(scene, program);
     let id = scene.id();
-    let script = "trap 'echo window $(stty size)' WINCH; tty; echo size $(stty size); \
-                  until read line; do :; done; echo got $line; exit 5";
+    let script = "tty; trap 'stty size > /size' WINCH; until read line; do :; done; echo got $line; exit 5";
     let words = containerd.run_words(&["--rm", "--tty"], &id, &["sh", "-c", script]);
     let mut pty = Pty::new();
     let mut command = containerd.command(&words);
     let mut ctr = command.stdin(pty.slave()).stdout(pty.slave()).stderr(pty.slave()).spawn().unwrap();
     let master = &mut pty.master;
     master.expect("/dev/pts/0");
-    master.expect("size 33 77");
-    master.set_window(30, 100);
-    // It is not ctr's controlling terminal, which would tell it.
-    kill(Pid::from_raw(ctr.id() as i32), Signal::SIGWINCH).unwrap();
-    master.expect("window 30 100");
+    for (rows, columns) in [(33, 77), (30, 100)] {
+        master.set_window(rows, columns);
+        scene.wait_until("the container has the size of the window", || {
+            // It is not ctr's controlling terminal, which would tell it; and it listens some time after the start.
+            kill(Pid::from_raw(ctr.id() as i32), Signal::SIGWINCH).unwrap();
+            sleep(Duration::from_millis(50));
+            fs::read_to_string(containerd.bundle.rootfs("size")).is_ok_and(|size| size == format!("{rows} {columns}\n"))
+        });
+    }
     master.type_in("a line\r");
     master.expect("got a line");
     assert_eq!(ctr.wait().unwrap().code(), Some(5));

@@ -73,13 +73,9 @@ fn an_exec(scene: &Scene, program: &Path) {
     assert!(!missing.status.success(), "{missing:?}");
     assert!(missing.err().contains("OCI runtime exec failed: "), "{missing:?}");
     assert!(missing.err().contains("executable file not found"), "{missing:?}");
-    // Its end comes after what is exec'ed.
     let exec = scene.id();
-    let ctr = containerd.command(&["task", "exec", "--exec-id", &exec, &id, "cat"]);
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", r#"(echo typed; sleep 0.5) | "$0" "$@""#]).arg(ctr.get_program()).args(ctr.get_args());
-    command.envs(ctr.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    assert_eq!(run(command, &[]).ok().out(), "typed\n");
+    let typed = containerd.typed(&["task", "exec", "--exec-id", &exec, &id, "cat"], "a line");
+    assert_eq!(typed.ok().out(), "a line\n");
     for _ in 0..5 {
         assert_eq!(containerd.exec(&id, &[], &["true"]).ok().out(), "");
     }
@@ -93,8 +89,8 @@ fn an_exec_with_a_terminal(scene: &Scene, program: &Path) {
     let mut pty = Pty::new();
     let mut ctr = containerd.command(&["task", "exec", "--tty", "--exec-id", "terminal", &id, "sh"]);
     let mut ctr = ctr.stdin(pty.slave()).stdout(pty.slave()).stderr(pty.slave()).spawn().unwrap();
-    pty.master.type_in("echo size $(stty size)\r");
-    pty.master.expect("size 33 77");
+    pty.master.type_in("until stty size; do sleep 0.1; done\r");
+    pty.master.expect("33 77");
     pty.master.type_in("tty; exit 4\r");
     pty.master.expect("/dev/pts/0");
     assert_eq!(ctr.wait().unwrap().code(), Some(4), "{}", pty.master.seen());
