@@ -19,11 +19,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::bundle::Bundle;
 use crate::mountinfo;
 use crate::oracle;
 use crate::process;
+use crate::runtime::Kind;
 use crate::scene::Scene;
 use crate::shim::process::{Printed, run};
 use crate::shim::{self, NAMESPACE};
@@ -315,6 +317,16 @@ impl<'s> Containerd<'s> {
         self.bundles().join(id)
     }
 
+    /// The socket of a container's shim, by what containerd keeps of it.
+    pub fn socket_of(&self, id: &str) -> PathBuf {
+        let bundle = self.bundle_of(id);
+        let address = match fs::read(bundle.join("bootstrap.json")) {
+            Ok(json) => serde_json::from_slice::<Value>(&json).unwrap()["address"].as_str().unwrap().to_owned(),
+            Err(_) => fs::read_to_string(bundle.join("address")).unwrap(),
+        };
+        PathBuf::from(address.strip_prefix("unix://").unwrap())
+    }
+
     fn bundles(&self) -> PathBuf {
         self.home.join("state/io.containerd.runtime.v2.task").join(NAMESPACE)
     }
@@ -333,6 +345,12 @@ impl<'s> Containerd<'s> {
         assert!(bundles.is_empty(), "left behind: {bundles:?}");
         let mounts = self.mounts();
         assert!(mounts.is_empty(), "left behind: {mounts:?}");
+        if self.scene.runtime.kind != Kind::Planc {
+            // The shim of runc leaves its socket when it is killed, and that of 2.4 also those of groups.
+            for socket in fs::read_dir(shim::SOCKETS).unwrap().filter_map(Result::ok) {
+                let _ = fs::remove_file(socket.path());
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use integration_tests::containerd::{Containerd, Listed, shims};
 use integration_tests::harness::Need;
 use integration_tests::lane::Lane;
 use integration_tests::process;
+use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use integration_tests::shim::{NAMESPACE, root};
 use nix::sys::signal::{Signal, kill};
@@ -31,19 +32,13 @@ fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid as i32), signal).unwrap();
 }
 
-/// The socket of a container's shim.
-fn socket(containerd: &Containerd<'_>, id: &str) -> PathBuf {
-    let address = fs::read_to_string(containerd.bundle_of(id).join("address")).unwrap();
-    PathBuf::from(address.strip_prefix("unix://").unwrap())
-}
-
 /// Kills the only shim; afterwards there is nothing of the containers but containerd's record of each.
 #[track_caller]
 fn kill_shim(scene: &Scene, containerd: &Containerd<'_>, ids: &[&str]) {
     let events = Events::listen(containerd);
     let pids: Vec<u32> = ids.iter().map(|id| containerd.task(id).unwrap().pid).collect();
     let cgroups: Vec<PathBuf> = pids.iter().map(|&pid| process::cgroup(pid)).collect();
-    let socket = socket(containerd, ids[0]);
+    let socket = containerd.socket_of(ids[0]);
     assert!(socket.exists());
     let [shim] = shims()[..] else { panic!("{:?}", shims()) };
     send(shim, Signal::SIGKILL);
@@ -60,7 +55,8 @@ fn kill_shim(scene: &Scene, containerd: &Containerd<'_>, ids: &[&str]) {
         let state = root(scene.runtime.kind).join(NAMESPACE).join(id);
         assert!(!state.exists(), "{}", state.display());
     }
-    assert!(!socket.exists(), "{}", socket.display());
+    // Only planc promises it.
+    assert!(scene.runtime.kind != Kind::Planc || !socket.exists(), "{}", socket.display());
     drop(events);
 }
 
@@ -82,6 +78,11 @@ fn a_shim_of_a_group_is_killed(scene: &Scene, program: &Path) {
     kill_shim(scene, &containerd, &[&first, &second]);
     containerd.ctr(&["container", "delete", &first, &second]);
     containerd.end();
+}
+
+/// The last event that is sure to be told: the shim of runc may end before it has told of `delete`.
+fn last_event(scene: &Scene) -> &'static str {
+    if scene.runtime.kind == Kind::Planc { "delete" } else { "exit" }
 }
 
 /// Containers that end with status 7 when they are asked to; four are made at a time.
@@ -119,8 +120,11 @@ fn containerd_is_killed_and_comes_back(scene: &Scene, program: &Path) {
         let told = |line: &&str| line.contains("event forwarded") && line.contains("topic=/tasks/exit");
         log[logged..].lines().filter(told).count()
     };
-    scene.wait_until("the exits are delivered", || exits() >= ENDING);
-    assert_eq!(exits(), ENDING);
+    // Only planc promises it: the shim of runc gives them up after five attempts.
+    if scene.runtime.kind == Kind::Planc {
+        scene.wait_until("the exits are delivered", || exits() >= ENDING);
+        assert_eq!(exits(), ENDING);
+    }
     for id in running {
         assert_eq!(containerd.exec(id, &[], &["echo", "well"]).ok().out(), "well\n");
     }
@@ -140,7 +144,8 @@ fn containerd_is_killed_and_comes_back(scene: &Scene, program: &Path) {
     let events = Events::listen(&containerd);
     for id in running {
         assert_eq!(containerd.stop(id), 137);
-        assert_eq!(events.topics_until(id, "delete").last().unwrap(), "delete");
+        let last = last_event(scene);
+        assert_eq!(events.topics_until(id, last).last().unwrap(), last);
     }
     drop(events);
     containerd.end();

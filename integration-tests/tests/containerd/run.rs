@@ -113,7 +113,7 @@ fn a_terminal(scene: &Scene, program: &Path) {
     let mut ctr = command.stdin(pty.slave()).stdout(pty.slave()).stderr(pty.slave()).spawn().unwrap();
     let master = &mut pty.master;
     master.expect("/dev/pts/0");
-    for (rows, columns) in [(33, 77), (30, 100)] {
+    for (rows, columns) in [(30, 100), (40, 120)] {
         master.set_window(rows, columns);
         scene.wait_until("the container has the size of the window", || {
             // It is not ctr's controlling terminal, which would tell it; and it listens some time after the start.

@@ -8,6 +8,7 @@ use integration_tests::containerd::{Containerd, shims};
 use integration_tests::harness::Need;
 use integration_tests::lane::Lane;
 use integration_tests::process;
+use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use integration_tests::shim::process::run;
 use integration_tests::terminal::Pty;
@@ -127,10 +128,12 @@ fn metrics(scene: &Scene, program: &Path) {
     let containerd = Containerd::start(scene, program);
     let id = containerd.sleeping(&[]);
     let table = containerd.ctr(&["task", "metrics", &id]);
-    // Controllers or not, the cgroup tells of the processor's time.
     let value = |key: &str| table.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
     assert!(table.contains(&id), "{table}");
-    assert!(value("cpu.usage_usec").is_some_and(|usec| usec > 0), "{table}");
+    // Controllers or not, the cgroup tells of the processor's time.
+    let told = value("cpu.usage_usec").is_some_and(|usec| usec > 0);
+    // The older shim of runc tells nothing of a cgroup without controllers.
+    assert!(told || scene.runtime.kind != Kind::Planc, "{table}");
     let json = containerd.ctr(&["task", "metrics", "--format", "json", &id]);
     serde_json::from_str::<serde_json::Value>(&json).unwrap();
     assert_eq!(containerd.stop(&id), 137);
@@ -146,9 +149,14 @@ fn events_in_their_order(scene: &Scene, program: &Path) {
     containerd.ctr(&["task", "pause", &id]);
     containerd.ctr(&["task", "resume", &id]);
     containerd.stop(&id);
-    let wanted =
-        ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exit", "delete"];
-    assert_eq!(events.topics_until(&id, "delete"), wanted);
+    let wanted = ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exit", "delete"];
+    if scene.runtime.kind == Kind::Planc {
+        assert_eq!(events.topics_until(&id, "delete"), wanted);
+    } else {
+        // The shim of runc may end before it has told of the last one.
+        scene.wait_until("the exit is told", || events.of(&id).len() >= wanted.len() - 1);
+        assert_eq!(events.topics_until(&id, "exit")[..wanted.len() - 1], wanted[..wanted.len() - 1]);
+    }
     let exits: Vec<_> = events.of(&id).into_iter().filter(|event| event.topic == "/tasks/exit").collect();
     assert_eq!([exits[0].get("exit_status"), exits[1].get("exit_status")], ["6", "137"]);
     assert_eq!((exits[1].get("id"), exits[1].get("pid")), (id.clone(), pid.to_string()));
