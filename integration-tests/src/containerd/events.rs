@@ -76,9 +76,9 @@ impl<'c, 's> Events<'c, 's> {
         let topics = || -> Vec<String> {
             self.of(id).iter().map(|event| event.topic.trim_start_matches("/tasks/").to_owned()).collect()
         };
-        self.containerd.scene.wait_until(&format!("{last} of {id}: {:?}", topics()), || {
-            topics().iter().any(|topic| topic == last)
-        });
+        self.containerd
+            .scene
+            .wait_until(&format!("{last} of {id}: {:?}", topics()), || topics().iter().any(|topic| topic == last));
         topics()
     }
 }

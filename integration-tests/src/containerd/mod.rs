@@ -22,10 +22,11 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::harness::{self, Test};
 use crate::mountinfo;
 use crate::oracle;
 use crate::process;
-use crate::runtime::Kind;
+use crate::runtime::{Kind, Runtime};
 use crate::scene::Scene;
 use crate::shim::process::{Printed, run};
 use crate::shim::{self, NAMESPACE};
@@ -277,9 +278,8 @@ impl<'s> Containerd<'s> {
     /// Waits until the task has this status.
     #[track_caller]
     pub fn wait_status(&self, id: &str, status: &str) {
-        self.scene.wait_until(&format!("{id} is {status}"), || {
-            self.task(id).is_some_and(|listed| listed.status == status)
-        });
+        self.scene
+            .wait_until(&format!("{id} is {status}"), || self.task(id).is_some_and(|listed| listed.status == status));
     }
 
     /// `ctr task delete` of one that has ended, and `ctr container delete`; what it ended with.
@@ -288,7 +288,9 @@ impl<'s> Containerd<'s> {
         let deleted = self.try_ctr(&["task", "delete", id]);
         let (code, err) = (deleted.status.code().unwrap(), deleted.err());
         // An older ctr says it as a warning, a newer one also ends with it.
-        let told = err.lines().find_map(|line| line.split_once("exit with non-zero exit code ")?.1.split('"').next()?.parse().ok());
+        let told = err
+            .lines()
+            .find_map(|line| line.split_once("exit with non-zero exit code ")?.1.split('"').next()?.parse().ok());
         assert!(told.is_some() || code == 0 && err.is_empty(), "{deleted:?}\n{}", self.last_words());
         self.ctr(&["container", "delete", id]);
         told.unwrap_or(code)
@@ -341,7 +343,8 @@ impl<'s> Containerd<'s> {
     #[track_caller]
     pub fn end(self) {
         self.scene.wait_until("the last shim is gone", || shims().is_empty());
-        let bundles: Vec<_> = fs::read_dir(self.bundles()).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        let bundles: Vec<_> =
+            fs::read_dir(self.bundles()).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
         assert!(bundles.is_empty(), "left behind: {bundles:?}");
         let mounts = self.mounts();
         assert!(mounts.is_empty(), "left behind: {mounts:?}");
@@ -393,7 +396,7 @@ fn runtime_type(program: &str) -> String {
 ///
 /// # Errors
 /// When there is no shim.
-pub fn judged() -> Result<crate::runtime::Runtime, String> {
+pub fn judged() -> Result<Runtime, String> {
     let judged = shim::judged()?;
     if crate::lane::Lane::current() != crate::lane::Lane::Outside {
         // What outlives all containers is nobody's leak: so is the cgroup of a namespace.
@@ -402,6 +405,17 @@ pub fn judged() -> Result<crate::runtime::Runtime, String> {
         }
     }
     Ok(judged)
+}
+
+/// Whether a shim can be judged by a test. runc's understands no generation of containerd but its own, beside which it is.
+pub fn is_of(shim: &Runtime, test: &Test) -> bool {
+    let program = if test.name.ends_with("::debians") { Some(PathBuf::from(DEBIANS)) } else { given() };
+    let beside = program.is_some_and(|program| program.parent() == shim.path.parent());
+    if shim.kind == Kind::Runc && !beside {
+        harness::say(format_args!("NOT RUN: {}: the shim is of another generation of containerd", test.name));
+        return false;
+    }
+    true
 }
 
 /// Lists a file's tests twice, as `TESTS`: with Debian's containerd, and with that which `CONTAINERD` names, if it does.

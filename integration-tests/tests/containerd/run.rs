@@ -38,7 +38,8 @@ fn output_and_status(scene: &Scene, program: &Path) {
     let killed = containerd.run(&[], &["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"]);
     assert_eq!(killed.status.code(), Some(137), "{killed:?}");
     // All of it, though nobody waits for the reader.
-    let long = containerd.sh(&[], "i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done");
+    let long =
+        containerd.sh(&[], "i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done");
     assert_eq!(long.len(), 20_000 * 32);
     containerd.end();
 }
@@ -106,13 +107,15 @@ fn a_program_that_is_not_there(scene: &Scene, program: &Path) {
 fn a_terminal(scene: &Scene, program: &Path) {
     let containerd = Containerd::start(scene, program);
     let id = scene.id();
-    let script = "tty; trap 'stty size > /size' WINCH; until read line; do :; done; echo got $line; exit 5";
+    let script = "tty; trap 'stty size > /size' WINCH; echo ready
+        until read line; do :; done; echo got $line; exit 5";
     let words = containerd.run_words(&["--rm", "--tty"], &id, &["sh", "-c", script]);
     let mut pty = Pty::new();
     let mut command = containerd.command(&words);
     let mut ctr = command.stdin(pty.slave()).stdout(pty.slave()).stderr(pty.slave()).spawn().unwrap();
     let master = &mut pty.master;
     master.expect("/dev/pts/0");
+    master.expect("ready");
     for (rows, columns) in [(30, 100), (40, 120)] {
         master.set_window(rows, columns);
         scene.wait_until("the container has the size of the window", || {

@@ -56,7 +56,8 @@ fn statuses_of_the_ends(scene: &Scene, program: &Path) {
     }
     let id = containerd.detached(&[], &["sh", "-c", "trap 'exit 9' TERM; echo; sleep 1000 & wait"]);
     let pid = containerd.task(&id).unwrap().pid;
-    let has_a_trap = || fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).is_ok_and(|text| !text.is_empty());
+    let has_a_trap =
+        || fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).is_ok_and(|text| !text.is_empty());
     scene.wait_until("its trap is set", has_a_trap);
     containerd.ctr(&["task", "kill", &id]);
     containerd.wait_status(&id, "STOPPED");
