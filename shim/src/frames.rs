@@ -12,8 +12,10 @@ use prost::Message;
 pub(crate) enum Kind {
     Request,
     Response,
-    /// Of a stream, which no method here has; or unknown.
-    Other,
+    /// Of a stream, which no method here has.
+    Data,
+    /// No frame of ttrpc's: whatever comes behind it cannot be understood.
+    Unknown,
 }
 
 /// A frame.
@@ -107,7 +109,11 @@ impl Frames {
         let kind = match kind {
             1 => Kind::Request,
             2 => Kind::Response,
-            _ => Kind::Other,
+            3 => Kind::Data,
+            _ => {
+                self.inbound.clear();
+                return Some(Frame { stream, kind: Kind::Unknown, message: None });
+            }
         };
         if length > MESSAGE_MAX {
             self.skipped = length;
@@ -125,7 +131,7 @@ impl Frames {
         let number = match kind {
             Kind::Request => 1,
             Kind::Response => 2,
-            Kind::Other => 3,
+            Kind::Data | Kind::Unknown => 3,
         };
         self.outbound.extend_from_slice(&(length as u32).to_be_bytes());
         self.outbound.extend_from_slice(&stream.to_be_bytes());
@@ -176,7 +182,7 @@ mod tests {
 
     #[test]
     fn frames_come_whole_however_they_are_cut() {
-        let bytes = [frame(1, 1, b"one"), frame(3, 2, b""), frame(5, 9, &[7; 40_000])].concat();
+        let bytes = [frame(1, 1, b"one"), frame(3, 2, b""), frame(5, 3, &[7; 40_000])].concat();
         for cut in [1, 9, 10, 11, 13, 14, 30, 20_000] {
             let (mut ours, mut theirs) = pair();
             let mut frames = Vec::new();
@@ -185,7 +191,7 @@ mod tests {
                 frames.extend(ours.read().0);
             }
             let kinds: Vec<_> = frames.iter().map(|frame| (frame.stream, frame.kind)).collect();
-            assert_eq!(kinds, [(1, Kind::Request), (3, Kind::Response), (5, Kind::Other)], "cut at {cut}");
+            assert_eq!(kinds, [(1, Kind::Request), (3, Kind::Response), (5, Kind::Data)], "cut at {cut}");
             assert_eq!(frames.iter().map(|f| f.message.as_ref().unwrap().len()).collect::<Vec<_>>(), [3, 0, 40_000]);
         }
     }
@@ -206,6 +212,14 @@ mod tests {
         assert_eq!(frames[0], Frame { stream: 1, kind: Kind::Request, message: None });
         assert_eq!(frames[1], Frame { stream: 3, kind: Kind::Request, message: Some(b"x".to_vec()) });
         assert_eq!(ours.read(), (vec![], Stream::Closed));
+    }
+
+    #[test]
+    fn what_is_no_frame_is_told() {
+        let (mut ours, mut theirs) = pair();
+        theirs.write_all(&[0xff; 30]).unwrap();
+        let (frames, _) = ours.read();
+        assert_eq!(frames.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [Kind::Unknown]);
     }
 
     #[test]

@@ -115,7 +115,7 @@ mod tests {
         let mut reader = File::options().read(true).custom_flags(nonblock).open(bundle.join("log")).unwrap();
         let mut read = vec![0; 200 * 1024];
         let count = reader.read(&mut read).unwrap();
-        assert!(count >= 4096 && count % line.len() == 0, "{count}");
+        assert!(count >= 4096 && count.is_multiple_of(line.len()), "{count}");
         // Who read has gone, and is back.
         drop(reader);
         log.write(b"later\n");

@@ -380,7 +380,7 @@ mod tests {
         let create = wanted.create_options();
         assert_eq!((create.root_switch, create.cgroup_driver), (RootSwitch::Move, CgroupDriver::Systemd));
         assert_eq!(Options::read(Some(&toml(""))).unwrap(), Options::default());
-        assert_eq!(Options::read(Some(&toml("systemd_cgroup = true"))).unwrap().systemd_cgroup, true);
+        assert!(Options::read(Some(&toml("systemd_cgroup = true"))).unwrap().systemd_cgroup);
         let typed = "TypeUrl = \"containerd.runc.v1.Options\"\nConfigPath = \"\"\nShimCgroup = \"/s\"";
         assert_eq!(Options::read(Some(&toml(typed))).unwrap().shim_cgroup, "/s");
     }

@@ -1,7 +1,7 @@
 //! The shim's loop: one thread waits for everything, and answers what can be answered at once. What may take long (a hook, a
 //! mount, systemd) is done by a thread of its own, which ends with it; what it found is brought back into the loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use prost::Message;
 use rustix::process::Signal;
 
 use crate::api::ttrpc::{Request, Response, Status};
-use crate::bootstrap::Settings;
+use crate::bootstrap::{self, Settings};
 use crate::container::{Container, Process};
 use crate::frames::{Frame, Frames, Kind, Stream};
 use crate::poller::{Poller, Token};
@@ -28,6 +28,8 @@ use crate::stdio::flow::Flow;
 const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// How much stack a thread that works has. Only what is used of it is memory.
 const STACK: usize = 1 << 20;
+/// How many threads work at the same time; what comes then waits for one of them to end.
+const THREADS_MAX: usize = 64;
 
 /// Who waits for an answer: a connection, and the call on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,18 @@ pub(crate) struct Ticket {
 
 /// What is left to do in the loop when a thread has finished its work.
 type Rest = Box<dyn FnOnce(&mut Server) + Send>;
+/// What a thread does.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Work that waits for a thread.
+#[derive(Default)]
+struct Jobs(VecDeque<Job>);
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Jobs({})", self.0.len())
+    }
+}
 
 /// A running shim.
 #[derive(Debug)]
@@ -54,13 +68,15 @@ pub(crate) struct Server {
     /// Ids whose create is on its way.
     pub(crate) promised: Vec<String>,
     connections: BTreeMap<u32, Frames>,
-    listener: UnixListener,
+    /// `None` once it is told to end.
+    listener: Option<UnixListener>,
     signals: SignalFd,
     next_key: u32,
     results: (Sender<Rest>, Receiver<Rest>),
     woken: Arc<EventFd>,
-    /// Threads that work.
-    pub(crate) busy: usize,
+    /// How many threads work.
+    busy: usize,
+    jobs: Jobs,
     /// When to end.
     end: Option<Instant>,
 }
@@ -84,12 +100,13 @@ impl Server {
             leaving: BTreeMap::new(),
             promised: Vec::new(),
             connections: BTreeMap::new(),
-            listener,
+            listener: Some(listener),
             signals,
             next_key: 0,
             results: channel(),
             woken,
             busy: 0,
+            jobs: Jobs::default(),
             end: None,
         })
     }
@@ -104,18 +121,25 @@ impl Server {
             }
             self.overdue();
         }
+        self.end_loggers();
         Ok(())
     }
 
     fn is_over(&self) -> bool {
         let Some(end) = self.end else { return false };
         let is_behind = self.connections.values().any(Frames::is_behind);
-        Instant::now() >= end || (!is_behind && self.publisher.is_done() && self.busy == 0)
+        let is_busy = self.busy > 0 || !self.leaving.is_empty();
+        Instant::now() >= end || !(is_behind || is_busy || !self.publisher.is_done())
     }
 
     /// Ends, as soon as the last answer and the last event are out.
     pub(crate) fn finish(&mut self) {
+        self.hurry_loggers(Instant::now() + LAST_WORDS);
         self.end = self.end.or_else(|| Some(Instant::now() + LAST_WORDS));
+        // At once: nobody is to be sent here by a `start` any more.
+        if let Some(Err(error)) = self.listener.take().map(bootstrap::retire) {
+            log::warn!("cannot remove the shim's socket: {error}");
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -157,7 +181,7 @@ impl Server {
 
     /// Takes a client: of this process's own user, as the socket's mode says (SO_PEERCRED, unix(7)).
     fn accept(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
             let own = nix::unistd::geteuid().as_raw();
             match getsockopt(&stream, sockopt::PeerCredentials) {
                 Ok(peer) if peer.uid() == own => {}
@@ -180,10 +204,14 @@ impl Server {
         let Some(frames) = self.connections.get_mut(&key) else { return };
         let flushed = frames.flush();
         let (calls, state) = frames.read();
+        let is_broken = calls.iter().any(|frame| frame.kind == Kind::Unknown);
         for frame in calls {
             self.call(key, frame);
         }
-        if state == Stream::Closed || flushed == Stream::Closed {
+        if is_broken {
+            log::warn!("a client that does not speak ttrpc is hung up on");
+        }
+        if is_broken || state == Stream::Closed || flushed == Stream::Closed {
             self.hang_up(key);
         } else {
             self.watch(key);
@@ -254,15 +282,24 @@ impl Server {
             let _ = sender.send(Box::new(move |server: &mut Self| then(server, found)));
             let _ = woken.write(1);
         };
-        self.busy += 1;
-        // Where there is no thread to be had the loop does it, and everybody waits.
-        let job = Arc::new(Mutex::new(Some(job)));
-        let taken = Arc::clone(&job);
-        let take =
-            move || taken.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().for_each(|job| job());
-        if std::thread::Builder::new().stack_size(STACK).spawn(take).is_err() {
-            let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-            job.into_iter().for_each(|job| job());
+        self.jobs.0.push_back(Box::new(job));
+        self.begin_work();
+    }
+
+    /// Has threads made for what waits for one.
+    fn begin_work(&mut self) {
+        while self.busy < THREADS_MAX
+            && let Some(job) = self.jobs.0.pop_front()
+        {
+            self.busy += 1;
+            // Where there is no thread to be had the loop does it, and everybody waits.
+            let job = Arc::new(Mutex::new(Some(job)));
+            let taken = Arc::clone(&job);
+            let take = |job: &Mutex<Option<Job>>| job.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let perform = move || take(&taken).into_iter().for_each(|job| job());
+            if std::thread::Builder::new().stack_size(STACK).spawn(perform).is_err() {
+                take(&job).into_iter().for_each(|job| job());
+            }
         }
     }
 
@@ -273,6 +310,7 @@ impl Server {
             self.busy -= 1;
             rest(self);
         }
+        self.begin_work();
     }
 
     /// Signals: children that nobody waits for, and requests to end.

@@ -1,4 +1,5 @@
 //! The program as containerd calls it: bytes in, bytes out, and what it leaves behind.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write;
@@ -76,7 +77,9 @@ fn params(id: &str, sockets: &Path, options: Option<(&str, &[u8])>) -> Vec<u8> {
 }
 
 fn call(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
-    let mut command = Command::new(SHIM);
+    // T-55: whatever the caller's umask.
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "umask 0; exec \"$0\" \"$@\"", SHIM]);
     command.args(arguments).current_dir(directory).env("TTRPC_ADDRESS", "/nowhere").env("GOMAXPROCS", "2");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // One that does not read it has ended.
@@ -110,6 +113,7 @@ fn start_makes_a_private_socket_and_a_server_of_its_own() {
     assert_eq!(begun, wanted);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&bundle.sockets()), mode(&bundle.socket())), (0o700, 0o600));
+    assert_eq!(mode(&bundle.0.join("address")), 0o600);
     UnixStream::connect(bundle.socket()).unwrap();
     let servers = bundle.servers();
     let [server] = servers[..] else { panic!("{servers:?}") };

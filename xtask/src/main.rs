@@ -15,6 +15,7 @@ mod miri;
 mod packages;
 mod release;
 mod run;
+mod soak;
 mod suites;
 mod tables;
 mod test;
@@ -35,13 +36,14 @@ const COMMANDS: &[Command] = &[
     ("lane", "runs a command in a lane: native|uml|uml-systemd [--] CMD…", lane::main),
     (
         "conformance",
-        "the OCI validation suite  [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] [--write] [TEST…]",
+        "the OCI validation suite  [--lane native|uml]… [--beside] [--runtime PATH]… [--planc PATH] \
+         [--judge FOLDER] [--write] [TEST…]",
         suites::oci::main,
     ),
     (
         "bats",
         "runc's own suite, beside runc; RUNC_SRC=CHECKOUT  [--lane …]… [--rootless] [--runtime PATH]… [--planc PATH] \
-         [--write] [FILE.bats…]",
+         [--judge FOLDER] [--write] [FILE.bats…]",
         suites::bats::main,
     ),
     ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
@@ -54,6 +56,7 @@ const COMMANDS: &[Command] = &[
     ("miri", "the tests of the plan's encoding and of the compiler under Miri", miri::main),
     ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),
     ("tables", "writes the seccomp compiler's system call tables anew  [--check]", tables::main),
+    ("soak", "very many calls to one shim  [--execs N] [--minutes M]", soak::main),
     ("bench", "planc against runc, crun and the floor, in the native lane  [-- ARG…]", bench::main),
     ("release", "builds the release binaries and prints their size and SHA-256", release::main),
 ];

@@ -316,8 +316,6 @@ fn serve(mut connection: UnixStream, shared: &Shared) {
             Ok(event) => state.events.push(event),
             Err(why) => state.complaints.push(why),
         }
-        drop(state);
-        shared.changed.notify_all();
         let mut answer = ttrpc::Response::new();
         answer.status = Some(ttrpc::Status::new()).into();
         let answer = answer.write_to_bytes().unwrap();
@@ -325,14 +323,18 @@ fn serve(mut connection: UnixStream, shared: &Shared) {
         frame.extend(&header[4..8]);
         frame.extend([RESPONSE, 0]);
         frame.extend(answer);
-        if connection.write_all(&frame).is_err() {
+        // Before somebody may learn of it and hang up: what was not answered is sent once more.
+        let answered = connection.write_all(&frame);
+        drop(state);
+        shared.changed.notify_all();
+        if answered.is_err() {
             return;
         }
     }
 }
 
 fn judge(header: &[u8; HEADER], payload: &[u8]) -> Result<Event, String> {
-    if header[8] != REQUEST || header[7] % 2 == 0 {
+    if header[8] != REQUEST || header[7].is_multiple_of(2) {
         return Err(format!("no request on a stream of a client: {header:?}"));
     }
     let request = ttrpc::Request::parse_from_bytes(payload).map_err(|why| format!("no ttrpc request: {why}"))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use integration_tests::containerd::events::Events;
 use integration_tests::containerd::{Containerd, shims};
+use integration_tests::criu::WORKS as CRIU;
 use integration_tests::harness::Need;
 use integration_tests::lane::Lane;
 use integration_tests::process;
@@ -14,9 +15,6 @@ use integration_tests::shim::process::run;
 use integration_tests::terminal::Pty;
 
 const NATIVE: Need = Need::Lane(Lane::Native);
-
-/// A kernel and a criu that agree.
-const CRIU: Need = Need::Works("criu check");
 
 integration_tests::containerd_tests! {
     list_processes_kill_delete [NATIVE],

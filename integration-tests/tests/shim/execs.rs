@@ -137,7 +137,7 @@ fn a_program_that_is_not_there(scene: &Scene) {
         process["args"] = json!([program]);
         task.add_process(name, &process, &Streams::default()).unwrap();
         let failure = task.client.start(&task.id, name).unwrap_err();
-        assert!(failure.message.contains("OCI runtime exec failed: exec failed: "), "{failure:?}");
+        assert!(failure.message.contains("OCI runtime exec failed: "), "{failure:?}");
         let text = text.rsplit(": ").next().unwrap();
         assert!(failure.message.contains(program) && failure.message.contains(text), "{failure:?}");
         task.client.delete(&task.id, name).unwrap();

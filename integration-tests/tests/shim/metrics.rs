@@ -37,7 +37,7 @@ fn figures_of_all_controllers(scene: &Scene) {
     let engine = Engine::new(scene);
     let task = engine.running(&engine.sh("sleep 1000 & x=$(head -c 3000000 /dev/zero | tr '\\0' x); wait"));
     let cgroup = process::cgroup(task.client.state(&task.id, "").unwrap().pid);
-    scene.wait_until("it has taken memory", || metrics(&task).memory.usage > 2_000_000);
+    scene.wait_until("it has taken memory", || metrics(&task).memory.anon > 2_000_000);
     let metrics = metrics(&task);
     assert!(metrics.pids.current >= 2, "{:?}", metrics.pids);
     assert!(metrics.cpu.usage_usec > 0 && metrics.cpu.user_usec + metrics.cpu.system_usec > 0, "{:?}", metrics.cpu);

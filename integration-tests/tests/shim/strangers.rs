@@ -1,6 +1,7 @@
-//! What a shim has of its own, however long it lives: children that nobody expected, descriptors, threads.
+//! What a shim bears, however long it lives: children that nobody expected, descriptors, signals, nonsense.
 
-use integration_tests::harness::cycles;
+use containerd_shim_protos::api::{CreateTaskRequest, Status};
+use integration_tests::harness::{Need, cycles};
 use integration_tests::lane::Lane;
 use integration_tests::process;
 use integration_tests::scene::Scene;
@@ -13,6 +14,8 @@ integration_tests::tests! {
     descriptors_do_not_grow,
     connections_do_not_grow,
     nothing_is_handed_down,
+    signals_do_not_end_it [Need::Planc],
+    broken_requests_end_nothing,
 }
 
 /// The children of a process, alive or not.
@@ -114,5 +117,46 @@ fn nothing_is_handed_down(scene: &Scene) {
         scene.wait_until("it is the program", || ["sleep", "sh"].contains(&process::stat(pid).unwrap().name.as_str()));
         assert_eq!(process::descriptors(pid).into_keys().collect::<Vec<_>>(), [0, 1, 2]);
     }
+    task.end();
+}
+
+/// A host that shuts down, or an operator, sends them: containers live on (docs of containerd: SIGTERM ends no task).
+fn signals_do_not_end_it(scene: &Scene) {
+    let engine = Engine::new(scene);
+    let task = engine.running(&engine.bundle());
+    for signal in ["TERM", "INT", "PIPE", "HUP", "USR1"] {
+        let sent = std::process::Command::new("kill").args(["-s", signal, &task.shim.to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(task.run(&format!("e{signal}"), "exit 2"), 2);
+    }
+    task.end();
+}
+
+/// What is no message of the protocol is an error of one call, or of one connection.
+fn broken_requests_end_nothing(scene: &Scene) {
+    use std::io::Write;
+    let engine = Engine::new(scene);
+    let task = engine.running(&engine.bundle());
+    let path = task.address.strip_prefix("unix://").unwrap();
+    let frames: [&[u8]; 5] = [
+        // A request of 2 GiB.
+        &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1, 0],
+        // An even stream, which is a server's.
+        &[0, 0, 0, 0, 0, 0, 0, 2, 1, 0],
+        // A type that is none.
+        &[0, 0, 0, 0, 0, 0, 0, 1, 77, 0],
+        // No protobuf.
+        &[0, 0, 0, 3, 0, 0, 0, 1, 1, 0, 0xff, 0xff, 0xff],
+        // Half a header.
+        &[0, 0, 0],
+    ];
+    for frame in frames {
+        let mut socket = std::os::unix::net::UnixStream::connect(path).unwrap();
+        socket.write_all(frame).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    let empty = CreateTaskRequest::new();
+    task.client.create(&empty).unwrap_err();
+    assert_eq!(task.status(""), Status::RUNNING);
     task.end();
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 pub(crate) use input::standard as standard_input;
 pub(crate) use server::{Settings, listener};
-pub(crate) use socket::remove_stale;
+pub(crate) use socket::{remove_stale, retire};
 
 use crate::flags::Flags;
 use crate::options::{Options, replace};

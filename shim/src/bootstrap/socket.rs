@@ -141,6 +141,20 @@ pub(crate) fn remove_stale(address: &str) -> io::Result<()> {
     if matches!(place.look()?, Found::Stale) { place.remove() } else { Ok(()) }
 }
 
+/// Ends the listening of this shim's own. Its socket goes first: a `start` of the group that comes now makes another shim,
+/// and is not sent to one that ends.
+pub(crate) fn retire(listener: UnixListener) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    let Some((directory, path)) = address.as_pathname().and_then(|path| Some((path.parent()?, path))) else {
+        return Ok(());
+    };
+    let place = Place::in_directory(directory, path.to_owned())?;
+    place.remove()?;
+    // Within the lock: nobody has made another at this path.
+    drop(listener);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -203,6 +217,17 @@ mod tests {
         std::fs::write(directory.join(&name), "").unwrap();
         let refused = Place::lock(Some(&directory), &name).unwrap().bind().unwrap_err();
         assert!(refused.message.contains("no socket is there"), "{refused}");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn who_ends_is_found_no_more() {
+        let directory = directory("retire");
+        let first = Place::lock(Some(&directory), "a").unwrap().bind().unwrap().unwrap();
+        retire(first).unwrap();
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+        let second = Place::lock(Some(&directory), "a").unwrap().bind().unwrap();
+        assert!(second.is_some());
         std::fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -160,4 +160,9 @@ impl Server {
             *until = now + LAST_LINES[1];
         }
     }
+
+    /// The shim ends, and with it the logging programs that are still there.
+    pub(crate) fn end_loggers(&mut self) {
+        self.leaving.values().for_each(|(logger, ..)| logger.signal(Signal::KILL));
+    }
 }

@@ -96,9 +96,9 @@ impl Server {
 fn status(process: &Process, freezer: Freezer) -> Status {
     match (process.stage, process.exit, freezer) {
         (_, Some(_), _) | (Stage::Ended, ..) => Status::Stopped,
-        (Stage::Created | Stage::Starting, ..) => Status::Created,
         (_, None, Freezer::Paused) if process.exec_id.is_empty() => Status::Paused,
         (_, None, Freezer::Pausing) if process.exec_id.is_empty() => Status::Pausing,
+        (Stage::Created | Stage::Starting, ..) => Status::Created,
         (Stage::Running | Stage::Deleting, ..) => Status::Running,
     }
 }

@@ -186,7 +186,7 @@ impl Joining {
 }
 
 fn refused(error: runtime_core::Error) -> Failure {
-    Failure::from(error).during("OCI runtime exec failed")
+    Failure::from(error).during("OCI runtime exec failed: exec failed")
 }
 
 /// Ends a process that nobody will know.

@@ -10,6 +10,8 @@ use runtime_core::{ErrorKind, Signal, Target};
 use crate::api::events::{TaskCheckpointed, TaskPaused, TaskResumed};
 use crate::api::options::CheckpointOptions;
 use crate::api::task::{CheckpointTaskRequest, KillRequest, PauseRequest, ResumeRequest, UpdateTaskRequest};
+use serde_json::Value;
+
 use crate::api::{Any, Empty};
 use crate::container::{Freezer, Stage};
 use crate::options::Options;
@@ -42,6 +44,10 @@ impl Server {
 
     pub(super) fn pause(&mut self, request: PauseRequest, ticket: Ticket) -> Answer<()> {
         let made = self.made(&request.id)?;
+        let init = self.find(&request.id, "")?;
+        if self.process(init)?.stage != Stage::Running {
+            return Err(Failure::precondition("cannot pause a container that does not run"));
+        }
         let container = self.container(&request.id)?;
         if container.freezer != Freezer::Thawed {
             return Err(Failure::precondition("cannot pause a container that is paused, or being paused"));
@@ -90,7 +96,12 @@ impl Server {
             return Err(Failure::invalid(format!("an update takes LinuxResources, not {}", given.type_url)));
         }
         let wrong = |error| Failure::invalid(format!("the resources cannot be read: {error}"));
-        let resources: LinuxResources = serde_json::from_slice(&given.value).map_err(wrong)?;
+        let value: Value = serde_json::from_slice(&given.value).map_err(wrong)?;
+        if !value.is_object() {
+            // An array would do, as a list of the members.
+            return Err(Failure::invalid("the resources are no JSON object"));
+        }
+        let resources: LinuxResources = serde_json::from_value(value).map_err(wrong)?;
         let id = request.id;
         self.work(
             move || made.update(&resources).map_err(Failure::from),

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::judge::{self, Measure, Run};
+use super::judge::{self, Measure};
 use super::report::{self, Report};
-use super::{Job, Options, Runtime, commit, distinct, reasons, tap, verdict};
+use super::{Job, Left, Options, Runtime, commit, distinct, reasons, tap, verdict};
 use crate::lane::Lane;
 use crate::packages;
 use crate::run::{self, Result, bounded, succeed};
@@ -67,8 +67,9 @@ impl Place {
     }
 }
 
-/// `bats [--lane native|uml]… [--rootless] [--runtime PATH]… [--planc PATH] [--write] [FILE.bats…]`: natively, unless
-/// told otherwise.
+/// `bats [--lane native|uml]… [--rootless] [--runtime PATH]… [--planc PATH] [--judge FOLDER] [--write] [FILE.bats…]`:
+/// natively, unless told otherwise. With `--judge` nothing is run: FOLDER is what runs of some files each left, copied
+/// into one, since the whole suite takes hours in the uml lane.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let options = super::options(arguments)?;
     if options.beside {
@@ -82,28 +83,57 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         return Ok(());
     };
     let checkout = checkout.canonicalize().map_err(|why| format!("{CHECKOUT}={}: {why}", checkout.display()))?;
-    packages::ensure(&[packages::BATS])?;
-    let folder = run::target_directory()?.join("bats");
-    let files = lay_out(&checkout, &folder)?;
-    if let Some(unknown) = options.wanted.iter().find(|wanted| !files.contains(wanted)) {
-        return Err(format!("the suite has no file {unknown:?}; it has {}", files.join(" ")));
+    let all = files(&checkout)?;
+    if let Some(unknown) = options.wanted.iter().find(|wanted| !all.contains(wanted)) {
+        return Err(format!("the suite has no file {unknown:?}; it has {}", all.join(" ")));
     }
-    let runtimes = runtimes(&options, &checkout, &folder)?;
+    let wanted = if options.wanted.is_empty() { &all } else { &options.wanted };
     let lanes = if options.lanes.is_empty() { &[Lane::Native][..] } else { &options.lanes };
+    let places = lanes.iter().map(|&lane| Place { lane, rootless: options.rootless });
+    let run: Vec<(Place, Left)> = match &options.judge {
+        Some(folder) => places.map(|place| Ok((place, Left::read(folder)?))).collect::<Result<_>>()?,
+        None => {
+            packages::ensure(&[packages::BATS])?;
+            let folder = run::target_directory()?.join("bats");
+            lay_out(&checkout, &folder)?;
+            let runtimes = runtimes(&options, &checkout, &folder)?;
+            places.map(|place| in_place(place, wanted, &runtimes, &folder)).collect::<Result<_>>()?
+        }
+    };
     let mut faults = Vec::new();
-    for &lane in lanes {
-        let place = Place { lane, rootless: options.rootless };
-        let files = if options.wanted.is_empty() { &files } else { &options.wanted };
-        let mut report = in_place(&place, files, &runtimes, &folder)?;
-        report.source = format!("runc {}, {}", commit(&checkout)?, report.source);
+    for (place, left) in run {
+        let wanted: Vec<&String> =
+            wanted.iter().filter(|file| options.judge.is_none() || left.has("planc", name(file))).collect();
+        let of = (wanted.len() < all.len()).then(|| format!("{} of its {} files, ", wanted.len(), all.len()));
+        let source = format!("{}runc {}, kernel {}", of.unwrap_or_default(), commit(&checkout)?, left.kernel);
+        let report = report(&place, &wanted, &left, source);
         println!("{}", report::table(&report, false));
-        let whole = options.wanted.is_empty();
+        let whole = wanted.len() == all.len();
         faults.extend(judge::faults(Measure::Others, &place.name(), &report.runs, reasons::BATS, whole));
         if options.write {
             report::write(&report, reasons::BATS, &place.name())?;
         }
     }
     verdict(&faults)
+}
+
+/// What tests are called by: their file, without its end.
+fn name(file: &str) -> &str {
+    file.trim_end_matches(".bats")
+}
+
+fn report(place: &Place, files: &[&String], left: &Left, source: String) -> Report {
+    let (runs, versions) = left.runs(|runtime| {
+        files.iter().map(|file| name(file)).flat_map(|file| tap::file(file, &left.printed(runtime, file))).collect()
+    });
+    let who = if place.rootless { ", without privilege" } else { "" };
+    Report {
+        name: format!("bats {}", place.name()),
+        title: format!("runc's suite, lane {}{who}", place.lane.name()),
+        source,
+        runs,
+        versions,
+    }
 }
 
 /// planc is called runc: some tests look for that name.
@@ -119,8 +149,18 @@ fn runtimes(options: &Options, checkout: &Path, folder: &Path) -> Result<Vec<Run
     distinct(runtimes)
 }
 
-/// A copy of the suite with its helpers built and its images; returns the suite's files.
-fn lay_out(checkout: &Path, folder: &Path) -> Result<Vec<String>> {
+/// The suite's files.
+fn files(checkout: &Path) -> Result<Vec<String>> {
+    let folder = checkout.join("tests/integration");
+    let entries = std::fs::read_dir(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut files: Vec<String> = names.filter(|name| name.ends_with(".bats")).collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// A copy of the suite with its helpers built and its images.
+fn lay_out(checkout: &Path, folder: &Path) -> Result<()> {
     let suite = folder.join("suite");
     let (tests, images, shim) = (suite.join("tests"), folder.join("images"), suite.join("shim"));
     let failed = |why: std::io::Error| format!("{}: {why}", suite.display());
@@ -139,12 +179,7 @@ fn lay_out(checkout: &Path, folder: &Path) -> Result<Vec<String>> {
     succeed(bounded(1, "cp", &["-a"]).arg(&images).arg(&suite))?;
     executable(&tests.join("integration/get-images.sh"), IMAGES)?;
     // The tests of network devices wait for it; nobody makes device nodes in a lane.
-    executable(&shim.join("udevadm"), "#!/bin/sh\nexit 0\n")?;
-    let entries = std::fs::read_dir(tests.join("integration")).map_err(failed)?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut files: Vec<String> = names.filter(|name| name.ends_with(".bats")).collect();
-    files.sort_unstable();
-    Ok(files)
+    executable(&shim.join("udevadm"), "#!/bin/sh\nexit 0\n")
 }
 
 fn executable(path: &Path, text: &str) -> Result<()> {
@@ -154,7 +189,7 @@ fn executable(path: &Path, text: &str) -> Result<()> {
         .map_err(|why| format!("{}: {why}", path.display()))
 }
 
-fn in_place(place: &Place, files: &[String], runtimes: &[Runtime], folder: &Path) -> Result<Report> {
+fn in_place(place: Place, files: &[String], runtimes: &[Runtime], folder: &Path) -> Result<(Place, Left)> {
     println!("     runc's suite, {}", place.name());
     let limits = if place.lane == Lane::Native { NATIVE } else { UML };
     let rootless = if place.rootless { "1" } else { "" };
@@ -172,21 +207,6 @@ fn in_place(place: &Place, files: &[String], runtimes: &[Runtime], folder: &Path
         ],
         minutes: limits.minutes,
     };
-    let kernel = job.run()?;
-    let run = |runtime: &Runtime| Run {
-        runtime: runtime.name.clone(),
-        outcomes: files
-            .iter()
-            .map(|file| file.trim_end_matches(".bats"))
-            .flat_map(|file| tap::file(file, &job.printed(runtime, file)))
-            .collect(),
-    };
-    let who = if place.rootless { ", without privilege" } else { "" };
-    Ok(Report {
-        name: format!("bats {}", place.name()),
-        title: format!("runc's suite, lane {}{who}", place.lane.name()),
-        source: format!("kernel {kernel}"),
-        runs: runtimes.iter().map(run).collect(),
-        versions: runtimes.iter().map(|runtime| runtime.version.clone()).collect(),
-    })
+    let left = job.run()?;
+    Ok((place, left))
 }

@@ -26,6 +26,8 @@ struct Options {
     rootless: bool,
     /// Whether docs/conformance.md gets the outcomes.
     write: bool,
+    /// What earlier runs left: judged instead of a run.
+    judge: Option<PathBuf>,
     /// Tests or files; none are all.
     wanted: Vec<String>,
 }
@@ -35,11 +37,12 @@ fn options(arguments: &[String]) -> Result<Options> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut path = || -> Result<PathBuf> {
-            let path = arguments.next().ok_or_else(|| format!("{argument} wants the path of a runtime"))?;
+            let path = arguments.next().ok_or_else(|| format!("{argument} wants a path"))?;
             std::fs::canonicalize(path).map_err(|why| format!("{argument} {path}: {why}"))
         };
         match argument.as_str() {
             "--planc" => options.planc = Some(path()?),
+            "--judge" => options.judge = Some(path()?),
             "--runtime" => options.runtimes.push(path()?),
             "--beside" => options.beside = true,
             "--rootless" => options.rootless = true,
@@ -52,6 +55,9 @@ fn options(arguments: &[String]) -> Result<Options> {
             unknown if unknown.starts_with('-') => return Err(format!("unknown argument {unknown:?}")),
             wanted => options.wanted.push(wanted.to_owned()),
         }
+    }
+    if options.judge.is_some() && options.lanes.len() != 1 {
+        return Err("--judge wants one --lane: that of the run".to_owned());
     }
     if options.write && !options.wanted.is_empty() {
         return Err("--write is for the whole suite: a page of some of its tests would say too little".to_owned());
@@ -121,11 +127,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Runs it and returns the version of the lane's kernel.
-    fn run(&self) -> Result<String> {
+    /// Runs it.
+    fn run(&self) -> Result<Left> {
         let failed = |why: std::io::Error| format!("{}: {why}", self.out.display());
         let _ = std::fs::remove_dir_all(self.out);
         std::fs::create_dir_all(self.out).map_err(failed)?;
+        let versions = self.runtimes.iter().map(|runtime| format!("{}={}\n", runtime.name, runtime.version));
+        std::fs::write(self.out.join(RUNTIMES), versions.collect::<String>()).map_err(failed)?;
         let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "suites", self.script].iter().collect();
         let mut command = self.lane.command()?;
         command.arg(script);
@@ -137,13 +145,55 @@ impl Job<'_> {
         command.env("SUITE", self.suite).env("LANE_OUT", self.out).env("LANE_DATA", "/media");
         command.env("LANE_TIMEOUT", (self.minutes * 60).to_string()).envs(self.environment.iter().cloned());
         succeed(&mut command)?;
-        std::fs::read_to_string(self.out.join("kernel")).map(|kernel| kernel.trim().to_owned()).map_err(failed)
+        Left::read(self.out)
+    }
+}
+
+/// The file that says on which runtimes a suite was run: NAME=VERSION.
+const RUNTIMES: &str = "runtimes";
+
+/// What a run left in its folder.
+#[derive(Debug)]
+struct Left {
+    folder: PathBuf,
+    /// The version of the lane's kernel.
+    kernel: String,
+    /// Names and versions, planc's first.
+    runtimes: Vec<(String, String)>,
+}
+
+impl Left {
+    fn read(folder: &Path) -> Result<Self> {
+        let text = |file: &str| {
+            let path = folder.join(file);
+            std::fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))
+        };
+        let runtimes = text(RUNTIMES)?;
+        let runtimes = runtimes.lines().filter_map(|line| line.split_once('='));
+        Ok(Self {
+            folder: folder.to_owned(),
+            kernel: text("kernel")?.trim().to_owned(),
+            runtimes: runtimes.map(|(name, version)| (name.to_owned(), version.to_owned())).collect(),
+        })
     }
 
     /// What a runtime's run of a test or file printed; nothing where it was not reached.
-    fn printed(&self, runtime: &Runtime, what: &str) -> String {
-        let path = self.out.join(&runtime.name).join(format!("{what}.tap"));
+    fn printed(&self, runtime: &str, what: &str) -> String {
+        let path = self.folder.join(runtime).join(format!("{what}.tap"));
         std::fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    }
+
+    /// Whether a runtime's run of a test or file got to its end.
+    fn has(&self, runtime: &str, what: &str) -> bool {
+        self.folder.join(runtime).join(format!("{what}.tap")).exists()
+    }
+
+    /// The outcomes of all runtimes, as `outcomes` has them of one, and the versions.
+    fn runs(&self, outcomes: impl Fn(&str) -> tap::Outcomes) -> (Vec<judge::Run>, Vec<String>) {
+        let run = |(name, version): &(String, String)| {
+            (judge::Run { runtime: name.clone(), outcomes: outcomes(name) }, version.clone())
+        };
+        self.runtimes.iter().map(run).unzip()
     }
 }
 
@@ -172,11 +222,34 @@ mod tests {
         let options = options.unwrap_or_else(|why| panic!("{why}"));
         assert_eq!((options.lanes, options.beside, options.wanted.len()), (vec![Lane::Uml], true, 2));
         assert_eq!(options.runtimes.len(), 1);
-        for wrong in
-            [&["--lane", "moon"][..], &["--runtime"], &["--runtime", "/none"], &["--all"], &["--write", "kill"]]
-        {
+        for wrong in [
+            &["--lane", "moon"][..],
+            &["--runtime"],
+            &["--runtime", "/none"],
+            &["--all"],
+            &["--write", "kill"],
+            &["--judge", "/"],
+        ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_a_run_left_is_read_again() {
+        let folder = std::env::temp_dir().join(format!("planc-left-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("planc")).expect("a folder");
+        assert!(Left::read(&folder).is_err(), "nothing says which runtimes they were");
+        let files =
+            [(RUNTIMES, "planc=planc 1 (a)\nrunc=runc 2\n"), ("kernel", "6.1\n"), ("planc/kill.tap", "ok 1 it\n")];
+        for (file, text) in files {
+            std::fs::write(folder.join(file), text).expect("a file");
+        }
+        let left = Left::read(&folder).expect("what was left");
+        let (runs, versions) = left.runs(|runtime| tap::file("kill", &left.printed(runtime, "kill")));
+        std::fs::remove_dir_all(&folder).expect("an own folder");
+        assert_eq!((left.kernel.as_str(), versions), ("6.1", vec!["planc 1 (a)".to_owned(), "runc 2".to_owned()]));
+        assert_eq!(runs.iter().map(|run| run.runtime.as_str()).collect::<Vec<_>>(), ["planc", "runc"]);
+        assert_ne!(runs[0].outcomes, runs[1].outcomes, "runc did not get to it");
     }
 
     #[test]
