@@ -37,10 +37,6 @@ fn output_and_status(scene: &Scene, program: &Path) {
     // As pid 1 it would not be killed by itself.
     let killed = containerd.run(&[], &["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"]);
     assert_eq!(killed.status.code(), Some(137), "{killed:?}");
-    // All of it, though nobody waits for the reader.
-    let long =
-        containerd.sh(&[], "i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done");
-    assert_eq!(long.len(), 20_000 * 32);
     containerd.end();
 }
 
@@ -141,6 +137,12 @@ fn output_to_a_file(scene: &Scene, program: &Path) {
     let mut lines: Vec<String> = fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
     lines.sort_unstable();
     assert_eq!(lines, ["err", "out"]);
+    // All of it is there. (Debian's ctr itself closes its FIFOs too early now and then, whatever shim it is.)
+    let script = "i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done";
+    let id = containerd.detached(&["--log-uri", &uri], &["sh", "-c", script]);
+    containerd.wait_status(&id, "STOPPED");
+    assert_eq!(containerd.delete(&id), 0);
+    assert_eq!(fs::read_to_string(&log).unwrap().len(), 8 + 20_000 * 32);
     containerd.end();
 }
 
