@@ -73,7 +73,7 @@ pub use descriptors::inherited;
 pub use error::{Error, ErrorKind, FailedStep, Result};
 pub use facts::{CgroupFacts, Facts, LsmFacts};
 pub use id::Id;
-pub use kernel::{IdRange, MountAttributes, MountIds, set_mount_attributes, share_no_core};
+pub use kernel::{IdRange, MountAttributes, MountIds, give_back_code, set_mount_attributes, share_no_core};
 /// The types of config.json, as the whole ecosystem has them.
 pub use oci_spec;
 

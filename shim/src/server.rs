@@ -26,6 +26,8 @@ use crate::stdio::flow::Flow;
 
 /// How long a shim that was told to end goes on, for its last answers and events.
 const LAST_WORDS: Duration = Duration::from_millis(2500);
+/// How long nothing may have been made until the shim is made small.
+const QUIET: Duration = Duration::from_millis(500);
 /// How much stack a thread that works has. Only what is used of it is memory.
 const STACK: usize = 1 << 20;
 /// How many threads work at the same time; what comes then waits for one of them to end.
@@ -79,6 +81,8 @@ pub(crate) struct Server {
     jobs: Jobs,
     /// When to end.
     end: Option<Instant>,
+    /// When to be small: some time after work was done.
+    shrink: Option<Instant>,
 }
 
 impl Server {
@@ -108,6 +112,7 @@ impl Server {
             busy: 0,
             jobs: Jobs::default(),
             end: None,
+            shrink: None,
         })
     }
 
@@ -145,7 +150,7 @@ impl Server {
     fn next_deadline(&self) -> Option<Instant> {
         let draining = self.processes.values().filter_map(Process::deadline);
         let leaving = self.leaving.values().map(|(_, until, _)| *until);
-        draining.chain(leaving).chain(self.publisher.deadline).chain(self.end).min()
+        draining.chain(leaving).chain(self.publisher.deadline).chain(self.end).chain(self.shrink).min()
     }
 
     fn overdue(&mut self) {
@@ -154,6 +159,9 @@ impl Server {
             self.publisher.late(&self.poller);
         }
         self.hurry_loggers(now);
+        if self.shrink.is_some_and(|at| at <= now) {
+            self.shrink();
+        }
         let late = |process: &Process| process.deadline().is_some_and(|at| at <= now);
         let keys: Vec<u32> = self.processes.iter().filter(|(_, process)| late(process)).map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.process_late(key, now));
@@ -309,8 +317,19 @@ impl Server {
         while let Ok(rest) = self.results.1.try_recv() {
             self.busy -= 1;
             rest(self);
+            self.shrink = Some(Instant::now() + QUIET);
         }
         self.begin_work();
+    }
+
+    /// Gives back the memory that making a container took, and waiting for it does not. A debugger keeps its breakpoints.
+    fn shrink(&mut self) {
+        self.shrink = None;
+        if !self.settings.debug
+            && let Err(error) = runtime_core::give_back_code()
+        {
+            log::debug!("cannot give back what code takes: {error}");
+        }
     }
 
     /// Signals: children that nobody waits for, and requests to end.

@@ -5,6 +5,7 @@ pub(crate) mod attribute;
 pub(crate) mod bpf;
 mod call;
 pub(crate) mod clone;
+pub(crate) mod code;
 pub(crate) mod mount;
 pub(crate) mod netlink;
 pub(crate) mod page;
