@@ -34,6 +34,8 @@ pub enum Need {
     Spec(u32, u32),
     /// This file on the host.
     Path(&'static str),
+    /// A file that this variable of the environment names.
+    Given(&'static str),
     /// A host on which this shell command succeeds.
     Works(&'static str),
 }
@@ -154,6 +156,10 @@ impl Need {
                 (Lane::current() != Lane::UmlSystemd, "systemd makes the cgroups in this lane".to_owned())
             }
             Self::Path(path) => (exists(path), format!("the host has no {path}")),
+            Self::Given(variable) => {
+                let given = std::env::var_os(variable).is_some_and(|path| Path::new(&path).is_file());
+                (given, format!("{variable} names no file"))
+            }
             Self::Works(command) => (works(command), format!("`{command}` fails on this host")),
         };
         (!holds).then_some(reason)

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
 pub mod bundle;
+pub mod containerd;
 pub mod criu;
 pub mod dbus;
 pub mod exceptions;

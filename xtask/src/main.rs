@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod containerd;
 mod coverage;
 mod deps;
 mod embed;

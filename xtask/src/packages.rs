@@ -48,6 +48,8 @@ pub(crate) const TESTS: &[Package] = &[
     package("libc6-dev", "/usr/include/stdio.h", "compiles what the seccomp tests execute"),
     package("libseccomp-dev", "/usr/include/seccomp.h", "the other opinion on seccomp profiles"),
     package("criu", "criu", "checkpoint and restore"),
+    package("containerd", "/usr/bin/containerd", "drives the shim"),
+    package("bsdutils", "script", "a terminal for what ctr executes"),
 ];
 
 /// For the benches.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::containerd;
 use crate::coverage::Lines;
 use crate::embed;
 use crate::engine_profiles;
@@ -16,7 +17,7 @@ const HOST_MINUTES: u32 = 20;
 const LANE_MINUTES: u32 = 40;
 
 /// Tests of the crate and of the shim, whatever runtime is judged.
-const TESTS_OF_THE_TREE: &[&str] = &["guest_manners", "embed", "shim"];
+const TESTS_OF_THE_TREE: &[&str] = &["guest_manners", "embed", "shim", "containerd"];
 
 struct Options<'a> {
     lanes: &'static [Lane],
@@ -31,6 +32,8 @@ struct Subject {
     runtime: PathBuf,
     failpoints: Option<PathBuf>,
     shim: Option<PathBuf>,
+    /// A containerd of the second generation.
+    containerd: Option<PathBuf>,
     /// Folders of programs that embed the crate.
     embedders: Vec<PathBuf>,
     /// The folder of seccomp profiles.
@@ -117,12 +120,21 @@ fn subject(options: &Options<'_>) -> Result<Subject> {
     match &options.runtime {
         Some(runtime) => {
             let runtime = runtime.clone();
-            Ok(Subject { runtime, failpoints: None, shim: None, embedders: Vec::new(), profiles, tests })
+            Ok(Subject {
+                runtime,
+                failpoints: None,
+                shim: None,
+                containerd: None,
+                embedders: Vec::new(),
+                profiles,
+                tests,
+            })
         }
         None => Ok(Subject {
             runtime: run::release_planc()?,
             failpoints: Some(planc_with_failpoints()?),
             shim: Some(run::release_shim()?),
+            containerd: containerd::newest(),
             embedders: embed::build()?,
             profiles,
             tests,
@@ -171,8 +183,12 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
     let embedders = std::env::join_paths(&subject.embedders).map_err(|why| why.to_string())?;
     command.env("EMBED_PROGRAMS", embedders);
     command.current_dir(root().join("integration-tests"));
-    let paths =
-        [("PLANC_FAILPOINTS", &subject.failpoints), ("SHIM", &subject.shim), ("ENGINE_PROFILES", &subject.profiles)];
+    let paths = [
+        ("PLANC_FAILPOINTS", &subject.failpoints),
+        ("SHIM", &subject.shim),
+        ("CONTAINERD", &subject.containerd),
+        ("ENGINE_PROFILES", &subject.profiles),
+    ];
     for (name, path) in paths {
         match path {
             Some(path) => command.env(name, path),

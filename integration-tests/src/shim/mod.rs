@@ -34,7 +34,7 @@ use crate::scene::Scene;
 pub const NAMESPACE: &str = "planc-tests";
 
 /// Where containerd's shims have their sockets.
-const SOCKETS: &str = "/run/containerd/s";
+pub const SOCKETS: &str = "/run/containerd/s";
 
 /// The shim that is judged, in the harness's words.
 ///

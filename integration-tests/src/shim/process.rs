@@ -1,5 +1,6 @@
 //! A shim's command, run as containerd runs it: over pipes, which must close when it has ended.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -12,7 +13,7 @@ use crate::lane::Lane;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a command printed, and how it ended.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Printed {
     /// How it ended.
     pub status: ExitStatus,
@@ -22,6 +23,13 @@ pub struct Printed {
     pub stderr: Vec<u8>,
     /// How long that took.
     pub took: Duration,
+}
+
+/// As text: it is what a failed test shows.
+impl fmt::Debug for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {:?}, out {:?}, err {:?}", self.status, self.took, self.out(), self.err())
+    }
 }
 
 impl Printed {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use integration_tests::bundle::Bundle;
-use integration_tests::criu::{Message, Peer, answer, kind};
+use integration_tests::criu::{Message, Peer, WORKS as CRIU, answer, kind};
 use integration_tests::harness::Need;
 use integration_tests::process;
 use integration_tests::runtime::Running;
@@ -17,13 +17,6 @@ use crate::restore::restore;
 
 /// A compiler for the peer.
 pub(crate) const CC: Need = Need::Works("cc --version");
-
-/// A criu that can save and restore a plain process of this kernel: one without descriptors of the lane's.
-const CRIU: Need = Need::Works(
-    "criu check && d=$(mktemp -d) && bash -c 'for f in /proc/self/fd/*; do n=${f##*/}; \
-     [ $n -le 2 ] || eval \"exec $n>&-\"; done; setsid sleep 1000 & p=$!; sleep 0.5; \
-     criu dump -t $p -D $0 && criu restore -d -D $0; ok=$?; kill -9 $p; exit $ok' $d; ok=$?; rm -r $d; exit $ok",
-);
 
 /// A criu that is too old for this kernel.
 const OLD_CRIU: Need = Need::Works("criu --version && ! criu check");

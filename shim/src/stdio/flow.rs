@@ -111,7 +111,8 @@ impl Flow {
                 Err(errno) => return self.lost(errno),
             }
         }
-        Progress::More
+        // A program that now waits for an answer writes no more: what is held must not wait for it.
+        if self.held.is_empty() { Progress::More } else { Progress::Blocked }
     }
 
     fn write_held(&mut self) -> Progress {
@@ -377,6 +378,18 @@ mod tests {
         rustix::pipe::fcntl_setpipe_size(&reader, 1 << 20).unwrap();
         fill(&mut writer);
         assert_eq!(flow.pass(), Progress::More);
+    }
+
+    #[test]
+    fn what_the_last_turn_holds_waits_for_the_other_end() {
+        let (mut flow, mut writer, reader) = flow(Kind::Output);
+        let room = TURNS * CHUNK;
+        rustix::pipe::fcntl_setpipe_size(&flow.line.from, room).unwrap();
+        rustix::pipe::fcntl_setpipe_size(&reader, room).unwrap();
+        assert_eq!(write(&flow.line.to, &[7; 4096]), Ok(4096));
+        assert_eq!(fill(&mut writer), room);
+        assert_eq!(flow.pass(), Progress::Blocked);
+        assert_eq!(flow.held.len(), 4096);
     }
 
     #[test]
