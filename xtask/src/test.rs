@@ -17,7 +17,7 @@ const HOST_MINUTES: u32 = 20;
 const LANE_MINUTES: u32 = 40;
 
 /// Tests of the crate and of the shim, whatever runtime is judged.
-const TESTS_OF_THE_TREE: &[&str] = &["guest_manners", "embed", "shim", "containerd"];
+const TESTS_OF_THE_TREE: &[&str] = &["guest_manners", "embed", "shim", "containerd", "soak"];
 
 struct Options<'a> {
     lanes: &'static [Lane],

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use integration_tests::harness::say;
 use integration_tests::process;
 use integration_tests::scene::Scene;
 use integration_tests::shim::Engine;
@@ -105,7 +106,7 @@ fn execs_leave_nothing(scene: &Scene) {
     let count = execs(&task, warm, wanted - warm, deadline);
     let took = begin.elapsed();
     let after = Size::at_rest(scene, &task, Some(&before));
-    println!("{count} execs in {:.1} s after {warm}: {before:?}, {after:?}", took.as_secs_f64());
+    say(format_args!("{count} execs in {:.1} s after {warm}: {before:?}, {after:?}", took.as_secs_f64()));
     assert!(count > 0, "there was no time for any");
     after.assert_like(&before);
     // Each was told of: it was added, has started, has ended.
