@@ -131,7 +131,7 @@ impl Daemon {
             self.run(&shim.runtime, id, &["-d", "--annotation", "io.containerd.runc.v2.group=pod"], "/bin/sleep 600")?;
         }
         std::thread::sleep(IDLE);
-        let size: Vec<u64> = processes(shim.process).iter().filter_map(|pid| pss(pid)).collect();
+        let size: Vec<u64> = processes(shim.process).iter().filter_map(pss).collect();
         for id in &ids {
             self.ctr(&["task", "rm", "--force", id])?;
             self.ctr(&["container", "rm", id])?;
