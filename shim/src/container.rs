@@ -1,16 +1,14 @@
 //! The containers of this shim, their processes, and how these end: in which order that is told.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::epoll::EpollFlags;
 use runtime_core::{Event, Meter, Runtime, Signal, Target, Watch};
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{WaitId, WaitIdOptions, WaitOptions, wait, waitid};
 
 use crate::api::Timestamp;
 use crate::api::events::{TaskExit, TaskOOM};
@@ -61,11 +59,9 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    fn now(status: Option<ExitStatus>) -> Self {
-        let code = |status: ExitStatus| status.code().or(status.signal().map(|signal| 128 + signal));
+    fn now(code: Option<i32>) -> Self {
         // Where runtime-core was faster, it had killed it.
-        let status = status.and_then(code).map_or(137, |code| code as u32);
-        Self { status, at: Timestamp::from(SystemTime::now()) }
+        Self { status: code.map_or(137, |code| code as u32), at: Timestamp::from(SystemTime::now()) }
     }
 
     /// Of a process that could not be started.
@@ -168,6 +164,13 @@ impl Process {
         }
     }
 
+    /// Its input is open; unless it was closed while a thread opened it.
+    pub(crate) fn open_input(&mut self, input: Input) {
+        if !matches!(self.input, Input::Closed) {
+            self.input = input;
+        }
+    }
+
     /// Its id in events: the container's for init.
     pub(crate) fn event_id(&self) -> &str {
         if self.exec_id.is_empty() { &self.container } else { &self.exec_id }
@@ -196,18 +199,27 @@ impl Server {
 
     /// A process has ended. Where a thread is still at its start, that is told first.
     pub(crate) fn ended(&mut self, key: u32) {
-        let child = self.processes.get(&key).and_then(|process| process.child.as_ref());
-        if let Some(status) = child.map(|child| child.wait().ok()) {
-            self.collected(key, status);
+        let Some(child) = self.processes.get(&key).and_then(|process| process.child.as_ref()) else { return };
+        match waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            // Whoever traces it has it first (ptrace(2)); then SIGCHLD comes.
+            Ok(None) => self.poller.remove(&child.pidfd),
+            Ok(Some(status)) => self.collected(key, code(status.exit_status(), status.terminating_signal())),
+            Err(_) => self.collected(key, None),
         }
     }
 
+    /// As [`Self::ended`], of a process that was killed with its container, whoever traces it.
+    pub(crate) fn ended_by_force(&mut self, key: u32) {
+        self.ended(key);
+        self.collected(key, None);
+    }
+
     /// A process has ended, and how is known.
-    fn collected(&mut self, key: u32, status: Option<ExitStatus>) {
+    fn collected(&mut self, key: u32, code: Option<i32>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let Some(child) = process.child.take() else { return };
         self.poller.remove(&child.pidfd);
-        let exit = Exit::now(status);
+        let exit = Exit::now(code);
         if process.stage == Stage::Starting {
             process.early = Some(exit);
         } else {
@@ -280,16 +292,17 @@ impl Server {
 
     /// Tells of kills for want of memory, before the end of those who were killed is told.
     fn tell_kills(&mut self, id: &str) {
-        let Some(watch) = self.containers.get_mut(id).and_then(|container| container.watch.as_mut()) else { return };
-        let before = watch.memory().map(|fd| fd.try_clone_to_owned());
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(watch) = container.watch.as_mut() else { return };
+        // A cgroup that is gone takes its descriptor along, which must not be waited for any more then.
+        watch.memory().into_iter().for_each(|memory| self.poller.remove(memory));
         while let Ok(Some(Event::OutOfMemory { .. })) = watch.next(Some(Duration::ZERO)) {
             let event = TaskOOM { container_id: id.to_owned() };
             self.publisher.tell(&self.poller, "/tasks/oom", "containerd.events.TaskOOM", &event);
         }
-        if watch.memory().is_none()
-            && let Some(Ok(gone)) = before
-        {
-            self.poller.remove(gone);
+        if let Some(memory) = watch.memory() {
+            let again = self.poller.add(memory, EpollFlags::EPOLLPRI, Token::Memory(container.init));
+            again.unwrap_or_else(|errno| log::error!("cannot watch the memory of {id}: {}", errno.desc()));
         }
     }
 
@@ -303,7 +316,7 @@ impl Server {
             self.finish_work();
             let is_it = |process: &Process| process.child.as_ref().is_some_and(|child| child.pid == pid);
             if let Some(key) = self.processes.iter().find(|(_, process)| is_it(process)).map(|(key, _)| *key) {
-                self.collected(key, Some(ExitStatus::from_raw(status.as_raw() as i32)));
+                self.collected(key, code(status.exit_status(), status.terminating_signal()));
             }
             let logs = |process: &Process| process.logger.as_ref().is_some_and(|logger| logger.pid() == pid);
             if let Some(key) = self.processes.iter().find(|(_, process)| logs(process)).map(|(key, _)| *key) {
@@ -311,6 +324,11 @@ impl Server {
             }
         }
     }
+}
+
+/// An exit code, or 128 and the signal that ended it.
+fn code(exited: Option<i32>, killed: Option<i32>) -> Option<i32> {
+    exited.or(killed.map(|signal| 128 + signal))
 }
 
 /// Ends what a container's init leaves behind.

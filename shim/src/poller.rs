@@ -83,7 +83,8 @@ impl Poller {
         self.0.modify(fd, &mut EpollEvent::new(flags, token.encode()))
     }
 
-    /// Waits for it no longer. A descriptor that is closed without it, and was copied before, would be waited for for ever.
+    /// Waits for it no longer; by the number by which it was added. A descriptor that is closed without it, and was copied
+    /// before, would be waited for for ever.
     pub(crate) fn remove(&self, fd: impl AsFd) {
         // It fails only where it is not waited for.
         let _ = self.0.delete(fd);

@@ -1,5 +1,5 @@
 //! Events on their way to containerd: in order, one at a time, each kept until containerd has said that it has it. A daemon
-//! that is away (it restarts, say) gets all of them when it is back.
+//! that is away (it restarts, say) gets all of them when it is back; one whose answer was lost it gets again.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};

@@ -26,6 +26,8 @@ use crate::stdio::flow::Flow;
 
 /// How long a shim that was told to end goes on, for its last answers and events.
 const LAST_WORDS: Duration = Duration::from_millis(2500);
+/// How long it rests when it cannot take a client.
+const BREATH: Duration = Duration::from_millis(20);
 /// How long nothing may have been made until the shim is made small.
 const QUIET: Duration = Duration::from_millis(500);
 /// How much stack a thread that works has. Only what is used of it is memory.
@@ -38,6 +40,15 @@ const THREADS_MAX: usize = 64;
 pub(crate) struct Ticket {
     connection: u32,
     stream: u32,
+    /// Until when; `None`: for as long as it takes.
+    until: Option<Instant>,
+}
+
+impl Ticket {
+    /// Whether nobody waits any more.
+    pub(crate) fn is_late(self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
 }
 
 /// What is left to do in the loop when a thread has finished its work.
@@ -79,6 +90,8 @@ pub(crate) struct Server {
     /// How many threads work.
     busy: usize,
     jobs: Jobs,
+    /// Whether it was told to end while a container was being made.
+    pub(crate) wants_end: bool,
     /// When to end.
     end: Option<Instant>,
     /// When to be small: some time after work was done.
@@ -111,6 +124,7 @@ impl Server {
             woken,
             busy: 0,
             jobs: Jobs::default(),
+            wants_end: false,
             end: None,
             shrink: None,
         })
@@ -135,6 +149,18 @@ impl Server {
         let is_behind = self.connections.values().any(Frames::is_behind);
         let is_busy = self.busy > 0 || !self.leaving.is_empty();
         Instant::now() >= end || !(is_behind || is_busy || !self.publisher.is_done())
+    }
+
+    /// Whether it takes no more containers.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Ends, if it was asked to and has no container.
+    pub(crate) fn end_if_asked(&mut self) {
+        if self.wants_end && self.containers.is_empty() && self.promised.is_empty() {
+            self.finish();
+        }
     }
 
     /// Ends, as soon as the last answer and the last event are out.
@@ -171,7 +197,13 @@ impl Server {
         match token {
             Token::Listener => self.accept(),
             Token::Signals => self.signalled(),
-            Token::Work => self.finish_work(),
+            Token::Work => {
+                self.finish_work();
+                // A thread's own children are this one's when it has ended, and nothing tells so.
+                if self.busy == 0 {
+                    self.reap();
+                }
+            }
             Token::Containerd => self.publisher.ready(&self.poller),
             Token::Connection(key) => self.serve(key),
             Token::Process(key) => self.ended(key),
@@ -189,7 +221,16 @@ impl Server {
 
     /// Takes a client: of this process's own user, as the socket's mode says (SO_PEERCRED, unix(7)).
     fn accept(&mut self) {
-        while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
+        while let Some(accepted) = self.listener.as_ref().map(UnixListener::accept) {
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    log::warn!("cannot take a client: {error}");
+                    // It goes on waiting, and would be asked for again and again where there are no descriptors left.
+                    return std::thread::sleep(BREATH);
+                }
+            };
             let own = nix::unistd::geteuid().as_raw();
             match getsockopt(&stream, sockopt::PeerCredentials) {
                 Ok(peer) if peer.uid() == own => {}
@@ -227,7 +268,7 @@ impl Server {
     }
 
     fn call(&mut self, connection: u32, frame: Frame) {
-        let ticket = Ticket { connection, stream: frame.stream };
+        let mut ticket = Ticket { connection, stream: frame.stream, until: None };
         if frame.kind != Kind::Request {
             return;
         }
@@ -236,7 +277,11 @@ impl Server {
             return self.answer(ticket, Err(Failure::invalid(format!("a message has at most {max} bytes"))));
         };
         match Request::decode(&message[..]) {
-            Ok(request) => self.dispatch(ticket, &request),
+            Ok(request) => {
+                let limit = u64::try_from(request.timeout_nano).ok().filter(|limit| *limit > 0);
+                ticket.until = limit.and_then(|limit| Instant::now().checked_add(Duration::from_nanos(limit)));
+                self.dispatch(ticket, &request);
+            }
             Err(error) => self.answer(ticket, Err(Failure::invalid(format!("no request: {error}")))),
         }
     }
@@ -274,6 +319,9 @@ impl Server {
     fn hang_up(&mut self, key: u32) {
         if let Some(frames) = self.connections.remove(&key) {
             self.poller.remove(frames.fd());
+        }
+        for process in self.processes.values_mut() {
+            process.waiters.retain(|ticket| ticket.connection != key);
         }
     }
 

@@ -10,6 +10,7 @@ use runtime_core::{Error, ErrorKind};
 pub(crate) enum Code {
     Unknown = 2,
     InvalidArgument = 3,
+    DeadlineExceeded = 4,
     NotFound = 5,
     AlreadyExists = 6,
     FailedPrecondition = 9,

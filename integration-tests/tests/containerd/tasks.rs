@@ -89,7 +89,8 @@ fn an_exec_with_a_terminal(scene: &Scene, program: &Path) {
     let mut pty = Pty::new();
     let mut ctr = containerd.command(&["task", "exec", "--tty", "--exec-id", "terminal", &id, "sh"]);
     let mut ctr = ctr.stdin(pty.slave()).stdout(pty.slave()).stderr(pty.slave()).spawn().unwrap();
-    pty.master.type_in("until stty size; do sleep 0.1; done\r");
+    // Before it is resized a terminal has no size, and busybox no complaint.
+    pty.master.type_in("until stty size 2>&1 | grep '3[3] 77'; do sleep 0.1; done\r");
     pty.master.expect("33 77");
     pty.master.type_in("tty; exit 4\r");
     pty.master.expect("/dev/pts/0");

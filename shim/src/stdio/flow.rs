@@ -59,6 +59,8 @@ pub(crate) struct Flow {
     process: u32,
     /// What was read, and not taken yet.
     held: Vec<u8>,
+    /// Whether output was lost, which is told once.
+    is_lost: bool,
     waits_for: End,
 }
 
@@ -137,7 +139,10 @@ impl Flow {
             // The program has closed its input.
             return Progress::Finished;
         }
-        log::warn!("output is lost: {}", errno.desc());
+        if !self.is_lost {
+            log::warn!("output is lost from here on: {}", errno.desc());
+        }
+        self.is_lost = true;
         Progress::More
     }
 
@@ -153,6 +158,8 @@ impl Flow {
         };
         match poller.add(fd, flags, Token::Flow(key)) {
             Ok(()) => self.waits_for = end,
+            // A regular file takes more at any time, or says why not.
+            Err(Errno::EPERM) if end == End::To => self.wait_for(poller, key, End::From),
             Err(errno) => log::error!("cannot wait for a stream: {}", errno.desc()),
         }
     }
@@ -172,7 +179,7 @@ impl Server {
     pub(crate) fn serve_lines(&mut self, process: u32, lines: Vec<Line>) {
         for line in lines {
             let key = self.key();
-            let mut flow = Flow { line, process, held: Vec::new(), waits_for: End::None };
+            let mut flow = Flow { line, process, held: Vec::new(), is_lost: false, waits_for: End::None };
             flow.wait_for(&self.poller, key, End::From);
             self.flows.insert(key, flow);
             if let Some(process) = self.processes.get_mut(&process) {
@@ -321,7 +328,11 @@ mod tests {
     fn flow(kind: Kind) -> (Flow, File, File) {
         let [(from, writer), (reader, to)] = [(); 2].map(|()| pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap());
         let line = Line { from, to, hold: None, kind };
-        (Flow { line, process: 1, held: Vec::new(), waits_for: End::None }, writer.into(), reader.into())
+        (
+            Flow { line, process: 1, held: Vec::new(), is_lost: false, waits_for: End::None },
+            writer.into(),
+            reader.into(),
+        )
     }
 
     fn fill(writer: &mut File) -> usize {

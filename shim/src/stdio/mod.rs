@@ -148,6 +148,13 @@ impl Streams {
         Ok(())
     }
 
+    /// Nobody will write to them: a logging program is told to end.
+    pub(crate) fn abandon(self) {
+        if let Some(logger) = self.logger {
+            logger.signal(rustix::process::Signal::TERM);
+        }
+    }
+
     /// The lines to and from a terminal, whose master this is.
     pub(crate) fn attach(&mut self, master: &OwnedFd) -> Answer<()> {
         let failed = |error: std::io::Error| Failure::host("copy the terminal's descriptor", error);
@@ -172,6 +179,12 @@ impl Place {
     fn open(self, name: &str) -> Answer<Option<Sink>> {
         match self {
             Self::Nothing | Self::Program(_) => Ok(None),
+            // What is no FIFO is written to as it is: /dev/null, a log.
+            Self::Fifo(path) if std::fs::metadata(&path).is_ok_and(|there| !there.file_type().is_fifo()) => {
+                let failed = |error| Failure::host(&format!("open {} for {name}", path.display()), error);
+                let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+                Ok(Some(Sink { to: file.into(), hold: None }))
+            }
             Self::Fifo(path) => {
                 // The reader first: without one the writer cannot be opened without waiting (fifo(7)).
                 let hold = open_fifo(name, &path, OpenOptions::new().read(true))?;

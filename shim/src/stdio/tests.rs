@@ -69,7 +69,7 @@ fn what_cannot_be_opened_is_told_by_name() {
     File::create(scene.0.join("plain")).unwrap();
     let of = |stdin: &str, stdout: &str| Paths { stdin: stdin.into(), stdout: stdout.into(), ..Paths::default() };
     for (paths, why) in [
-        (of("", &scene.path("plain")), "it is no FIFO"),
+        (of(&scene.path("plain"), ""), "it is no FIFO"),
         (of("", &scene.path("none")), "No such file or directory"),
         (of("file:///a", ""), "is no FIFO: nothing else can be read"),
         (of("", "binary:///none/at/all"), "cannot start the logging program /none/at/all"),
@@ -81,6 +81,17 @@ fn what_cannot_be_opened_is_told_by_name() {
     let terminal = Paths { terminal: true, ..scene.paths() };
     assert!(Streams::open(&terminal, true, &reader()).unwrap_err().message.contains("no stderr of its own"));
     assert!(Streams::open(&scene.paths(), true, &reader()).unwrap_err().message.contains("asks for a terminal"));
+}
+
+#[test]
+fn what_is_no_fifo_is_written_to_as_it_is() {
+    let scene = Scene::new("plain");
+    std::fs::write(scene.0.join("log"), "before\n").unwrap();
+    let sink = Place::read("stdout", &scene.path("log")).unwrap().open("stdout").unwrap().unwrap();
+    File::from(sink.to).write_all(b"after\n").unwrap();
+    assert_eq!(std::fs::read_to_string(scene.0.join("log")).unwrap(), "before\nafter\n");
+    let null = Place::read("stdout", "/dev/null").unwrap().open("stdout").unwrap().unwrap();
+    assert!(null.hold.is_none());
 }
 
 #[test]

@@ -51,23 +51,54 @@ impl Server {
         if self.containers.contains_key(&id) || self.promised.contains(&id) {
             return Err(Failure::new(Code::AlreadyExists, format!("container {id} already exists")));
         }
+        if self.is_ending() {
+            return Err(Failure::precondition("the shim is about to end"));
+        }
         self.promised.push(id);
         let namespace = self.settings.namespace.clone();
         let asked = request.clone();
         self.work(
             move || make(&asked, namespace),
             move |server, created| {
-                server.promised.retain(|id| *id != request.id);
-                let answer = created.map(|created| server.created(&request, created));
-                server.reply(ticket, answer);
+                // A shim that is told to end before its first container is made will hear no more of that one.
+                let is_first = request.id == server.settings.id;
+                match created {
+                    Ok(created) if ticket.is_late() || (server.wants_end && is_first) => {
+                        server.undo(request.id, created, ticket);
+                    }
+                    created => {
+                        server.promised.retain(|id| *id != request.id);
+                        let answer = created.map(|created| server.created(&request, created));
+                        server.reply(ticket, answer);
+                        server.end_if_asked();
+                    }
+                }
             },
         );
         Ok(())
     }
 
+    /// Deletes a container that nobody waits for any more: who asked for it has given up.
+    fn undo(&mut self, id: String, created: Created, ticket: Ticket) {
+        let work = move || {
+            let Created { making, made, .. } = created;
+            if let Some(made) = made {
+                made.streams.abandon();
+            }
+            making.undo().unwrap_or_else(|failure| log::warn!("cannot undo a create that took too long: {failure}"));
+        };
+        self.work(work, move |server, ()| {
+            server.promised.retain(|other| *other != id);
+            let late = Failure::new(Code::DeadlineExceeded, "the container was made too late, and is deleted");
+            server.reply::<CreateTaskResponse>(ticket, Err(late));
+            server.end_if_asked();
+        });
+    }
+
     /// Keeps a container that was made, and tells of it.
     fn created(&mut self, request: &CreateTaskRequest, created: Created) -> CreateTaskResponse {
         let Created { making, shares_pids, made } = created;
+        self.wants_end = false;
         let init = self.key();
         let checkpoint = Some(&request.checkpoint).filter(|path| !path.is_empty()).map(PathBuf::from);
         let container = Container {
@@ -111,7 +142,7 @@ impl Server {
         let pid = init.pid;
         if let Some(process) = self.processes.get_mut(&key) {
             process.terminal = terminal;
-            process.input = streams.input;
+            process.open_input(streams.input);
         }
         self.await_end(key, init);
         self.serve_lines(key, streams.lines);
@@ -172,6 +203,13 @@ fn make(request: &CreateTaskRequest, namespace: String) -> Answer<Created> {
 }
 
 impl Making {
+    /// Removes what was made of a container.
+    fn undo(&self) -> Answer<()> {
+        self.runtime.delete(&Id::new(&self.id)?, Deletion::Force)?;
+        let root = rootfs::of(&self.bundle);
+        rootfs::unmount_all(&root).map_err(|error| Failure::host(&format!("unmount {}", root.display()), error))
+    }
+
     /// Opens the streams, has `create` make the container with them, and takes its terminal.
     pub(super) fn make(
         &self,
@@ -183,7 +221,14 @@ impl Making {
         let owner = owner((self.options.io_uid, self.options.io_gid), bundle.spec(), &process);
         let reader = Reader { id: &self.id, namespace: &self.namespace, owner, input_is_closed: self.input_is_closed };
         let mut streams = Streams::open(&self.paths, process.terminal() == Some(true), &reader)?;
-        let mut container = create(&self.options.create_options(), &id, std::mem::take(&mut streams.given))?;
+        let created = create(&self.options.create_options(), &id, std::mem::take(&mut streams.given));
+        let mut container = match created {
+            Ok(container) => container,
+            Err(failure) => {
+                streams.abandon();
+                return Err(failure);
+            }
+        };
         let terminal = container.terminal();
         let attached = terminal.as_ref().map_or(Ok(()), |master| streams.attach(master));
         let init = attached.and_then(|()| Ok(container.init()?));
@@ -191,8 +236,11 @@ impl Making {
         match init {
             Ok(init) => Ok(Made { container, streams, init, terminal }),
             Err(failure) => {
-                self.runtime.delete(&id, Deletion::Force)?;
-                Err(failure)
+                streams.abandon();
+                match self.runtime.delete(&id, Deletion::Force) {
+                    Ok(()) => Err(failure),
+                    Err(left) => Err(Failure { message: format!("{failure}; {left}"), ..failure }),
+                }
             }
         }
     }

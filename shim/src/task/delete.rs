@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runtime_core::{Deletion, ErrorKind, Id};
+use runtime_core::{Deletion, ErrorKind, Id, Signal};
 
 use crate::api::events::TaskDelete;
 use crate::api::task::{DeleteRequest, DeleteResponse};
@@ -31,7 +31,11 @@ impl Server {
         process.stage = Stage::Deleting;
         let limit = if before == Stage::Created { Duration::ZERO } else { DRAIN_LIMIT };
         let then = move |server: &mut Self| {
-            if is_init { server.delete_container(key, &request.id, before, ticket) } else { server.forget(key, ticket) }
+            if is_init {
+                server.delete_container(key, &request.id, before, ticket)
+            } else {
+                server.forget(key, Some(ticket))
+            }
         };
         process.draining = Some(Draining { until: Instant::now() + limit, then: Box::new(then) });
         self.drained(key);
@@ -39,7 +43,7 @@ impl Server {
     }
 
     /// Forgets a process, and answers what it was.
-    fn forget(&mut self, key: u32, ticket: Ticket) {
+    fn forget(&mut self, key: u32, ticket: Option<Ticket>) {
         self.drop_streams(key);
         self.dismiss_logger(key);
         let Some(process) = self.processes.remove(&key) else { return };
@@ -52,7 +56,9 @@ impl Server {
         }
         let exit_status = process.exit.map_or(0, |exit| exit.status);
         let exited_at = process.exit.map(|exit| exit.at);
-        self.reply(ticket, Ok(DeleteResponse { pid: process.pid, exit_status, exited_at }));
+        if let Some(ticket) = ticket {
+            self.reply(ticket, Ok(DeleteResponse { pid: process.pid, exit_status, exited_at }));
+        }
     }
 
     fn delete_container(&mut self, key: u32, id: &str, before: Stage, ticket: Ticket) {
@@ -82,14 +88,21 @@ impl Server {
 
     /// A container is gone: what is left is to tell it.
     fn deleted(&mut self, key: u32, id: &str, ticket: Ticket) {
-        // An init that was never started ended just now.
-        self.ended(key);
-        let execs = self.containers.get_mut(id).map(|container| std::mem::take(&mut container.execs));
-        for exec in execs.unwrap_or_default().into_values() {
-            self.drop_streams(exec);
-            self.dismiss_logger(exec);
-            self.processes.remove(&exec);
+        let execs = self.containers.get(id).map(|container| container.execs.values().copied().collect());
+        let execs: Vec<u32> = execs.unwrap_or_default();
+        for exec in execs {
+            self.ended_by_force(exec);
+            let draining = self.processes.get_mut(&exec).and_then(|process| process.draining.take());
+            match draining {
+                Some(draining) => (draining.then)(self),
+                None => self.forget(exec, None),
+            }
         }
+        // An init that was never started ended just now; one whose state somebody else has removed may live still.
+        if let Some(child) = self.processes.get(&key).and_then(|process| process.child.as_ref()) {
+            let _ = child.kill(Signal(nix::libc::SIGKILL));
+        }
+        self.ended_by_force(key);
         self.release(id);
         if let Some(process) = self.processes.get(&key) {
             let event = TaskDelete {
@@ -101,7 +114,8 @@ impl Server {
             };
             self.publisher.tell(&self.poller, "/tasks/delete", "containerd.events.TaskDelete", &event);
         }
-        self.forget(key, ticket);
+        self.forget(key, Some(ticket));
         self.containers.remove(id);
+        self.end_if_asked();
     }
 }

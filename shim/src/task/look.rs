@@ -86,9 +86,9 @@ impl Server {
 
     /// Ends the shim, unless it has containers still.
     pub(super) fn shutdown(&mut self, _: ShutdownRequest) -> Answer<Empty> {
-        if self.containers.is_empty() && self.promised.is_empty() {
-            self.finish();
-        }
+        // While a container is being made it is remembered: that may fail.
+        self.wants_end = self.containers.is_empty();
+        self.end_if_asked();
         Ok(Empty {})
     }
 }
@@ -96,9 +96,9 @@ impl Server {
 fn status(process: &Process, freezer: Freezer) -> Status {
     match (process.stage, process.exit, freezer) {
         (_, Some(_), _) | (Stage::Ended, ..) => Status::Stopped,
-        (_, None, Freezer::Paused) if process.exec_id.is_empty() => Status::Paused,
-        (_, None, Freezer::Pausing) if process.exec_id.is_empty() => Status::Pausing,
         (Stage::Created | Stage::Starting, ..) => Status::Created,
+        (_, None, Freezer::Paused) => Status::Paused,
+        (_, None, Freezer::Pausing) => Status::Pausing,
         (Stage::Running | Stage::Deleting, ..) => Status::Running,
     }
 }

@@ -52,8 +52,8 @@ impl Server {
     fn started(&mut self, key: u32, id: &str, ticket: Ticket, started: Answer<()>) {
         let Ok(process) = self.process(key) else { return };
         let (pid, early) = (process.pid, process.early.take());
-        // An init that could not be started is no init any more: its end is told like any other's.
-        process.stage = Stage::Running;
+        // Where it could not be started its end is told like any other's, if that is what came of it.
+        process.stage = if started.is_ok() { Stage::Running } else { Stage::Created };
         if started.is_ok() {
             let event = TaskStart { container_id: id.to_owned(), pid };
             self.publisher.tell(&self.poller, "/tasks/start", "containerd.events.TaskStart", &event);
@@ -68,7 +68,7 @@ impl Server {
         let namespace = self.settings.namespace.clone();
         let container = self.container(&request.id)?;
         let (runtime, options, init) = (container.runtime.clone(), container.options.clone(), container.init);
-        if self.process(init)?.exit.is_some() {
+        if self.process(init)?.child.is_none() {
             let why = format!("container {} init process is not running", request.id);
             return Err(Failure::precondition(why));
         }
@@ -91,7 +91,10 @@ impl Server {
     fn joined(&mut self, key: u32, request: &StartRequest, ticket: Ticket, joined: Answer<(Joined, Streams)>) {
         let Ok(process) = self.process(key) else {
             // Its container was deleted meanwhile.
-            joined.iter().for_each(|(joined, _)| end(&joined.process));
+            if let Ok((joined, streams)) = joined {
+                self.work(move || end(&joined.process), |_, ()| {});
+                streams.abandon();
+            }
             return self.reply::<StartResponse>(ticket, Err(Failure::not_found("process does not exist")));
         };
         let answer = match joined {
@@ -108,7 +111,7 @@ impl Server {
                 warnings.iter().for_each(|warning| log::warn!("{}: {warning}", request.exec_id));
                 process.stage = Stage::Running;
                 process.terminal = terminal;
-                process.input = streams.input;
+                process.open_input(streams.input);
                 let (container_id, exec_id, pid) = (request.id.clone(), request.exec_id.clone(), child.pid);
                 self.serve_lines(key, streams.lines);
                 self.keep_logger(key, streams.logger);
@@ -176,7 +179,13 @@ impl Joining {
         let reader = Reader { id: &self.id, namespace: &self.namespace, owner, input_is_closed: self.input_is_closed };
         let mut streams = Streams::open(&self.paths, process.terminal() == Some(true), &reader)?;
         let given = std::mem::take(&mut streams.given);
-        let mut joined = container.exec(&process, &ExecOptions::default(), &given).map_err(refused)?;
+        let mut joined = match container.exec(&process, &ExecOptions::default(), &given) {
+            Ok(joined) => joined,
+            Err(error) => {
+                streams.abandon();
+                return Err(refused(error));
+            }
+        };
         joined.warnings.extend(warnings);
         if let Some(master) = &joined.terminal {
             streams.attach(master).inspect_err(|_| end(&joined.process))?;

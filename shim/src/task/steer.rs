@@ -57,10 +57,11 @@ impl Server {
         self.work(
             move || made.pause().map_err(Failure::from),
             move |server, paused| {
-                if let Ok(container) = server.container(&id) {
+                let is_over = server.process(init).map_or(true, |process| process.exit.is_some());
+                if let (false, Ok(container)) = (is_over, server.container(&id)) {
                     container.freezer = if paused.is_ok() { Freezer::Paused } else { Freezer::Thawed };
                 }
-                if paused.is_ok() {
+                if paused.is_ok() && !is_over {
                     let event = TaskPaused { container_id: id };
                     server.publisher.tell(&server.poller, "/tasks/paused", "containerd.events.TaskPaused", &event);
                 }
