@@ -4,6 +4,7 @@
 mod bootstrap;
 mod execs;
 mod killed;
+mod late;
 mod metrics;
 mod options;
 mod order;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         options::TESTS,
         metrics::TESTS,
         killed::TESTS,
+        late::TESTS,
         strangers::TESTS,
     ];
     integration_tests::harness::main_of(integration_tests::shim::judged(), tests.concat())

@@ -373,7 +373,7 @@ fn a_file_in_a_folder_that_is_not_there(scene: &Scene) {
 }
 
 /// A logging program: descriptor 3 is standard output, 4 standard error, and the end of 5 says that it is ready.
-fn logger(scene: &Scene, script: &str) -> (PathBuf, Streams) {
+pub(crate) fn logger(scene: &Scene, script: &str) -> (PathBuf, Streams) {
     let path = scene.path("logger");
     fs::write(&path, format!("#!/bin/busybox sh\ncd {}\n{script}\n", scene.path("").display())).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
