@@ -32,9 +32,9 @@ impl Server {
         let limit = if before == Stage::Created { Duration::ZERO } else { DRAIN_LIMIT };
         let then = move |server: &mut Self| {
             if is_init {
-                server.delete_container(key, &request.id, before, ticket)
+                server.delete_container(key, &request.id, before, ticket);
             } else {
-                server.forget(key, Some(ticket))
+                server.forget(key, Some(ticket));
             }
         };
         process.draining = Some(Draining { until: Instant::now() + limit, then: Box::new(then) });
