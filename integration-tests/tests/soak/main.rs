@@ -27,6 +27,12 @@ fn main() -> ExitCode {
 const CLIENTS: u64 = 8;
 /// After how many the shim is as large as it is to be.
 const WARM: u64 = 2_000;
+/// How many processes may be ahead of what is told of them: what waits for containerd is memory, and no leak.
+const AHEAD: u64 = 2_000;
+/// How long events may take.
+const EVENTS: Duration = Duration::from_secs(120);
+/// When a shim has given back what it does not need.
+const IDLE: Duration = Duration::from_millis(1500);
 /// How much its memory may grow after that, in KiB.
 const GROWTH_KIB: u64 = 1024;
 
@@ -56,8 +62,11 @@ impl Size {
         }
     }
 
-    /// What it has when nothing is on its way any more.
-    fn at_rest(scene: &Scene, task: &Task<'_, '_>, like: Option<&Self>) -> Self {
+    /// What it has when nothing is on its way any more: no thread works, no event waits, and it has been idle for a while.
+    fn at_rest(scene: &Scene, engine: &Engine<'_>, task: &Task<'_, '_>, execs: u64, like: Option<&Self>) -> Self {
+        let came = engine.events.wait(EVENTS, |events| events.len() as u64 >= 2 + 3 * execs);
+        assert!(came, "not all events of {execs} processes have come");
+        std::thread::sleep(IDLE);
         scene.wait_until("the shim's threads end", || {
             Self::of(task.shim).threads <= like.map_or(16, |like| like.threads)
         });
@@ -80,7 +89,7 @@ fn exec(task: &Task<'_, '_>, name: &str) {
 }
 
 /// `count` processes, some at the same time, until the time is over; how many there were.
-fn execs(task: &Task<'_, '_>, from: u64, count: u64, deadline: Instant) -> u64 {
+fn execs(engine: &Engine<'_>, task: &Task<'_, '_>, from: u64, count: u64, deadline: Instant) -> u64 {
     let next = AtomicU64::new(from);
     let work = || {
         while Instant::now() < deadline {
@@ -89,6 +98,7 @@ fn execs(task: &Task<'_, '_>, from: u64, count: u64, deadline: Instant) -> u64 {
                 return;
             }
             exec(task, &format!("e{number}"));
+            assert!(engine.events.wait(EVENTS, |events| events.len() as u64 + 3 * AHEAD >= 3 * number));
         }
     };
     std::thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(work))));
@@ -100,17 +110,16 @@ fn execs_leave_nothing(scene: &Scene) {
     let deadline = Instant::now() + Duration::from_secs(number("SOAK_SECONDS", 3600));
     let engine = Engine::new(scene);
     let task = engine.running(&engine.bundle());
-    let warm = execs(&task, 0, WARM.min(wanted / 2), deadline);
-    let before = Size::at_rest(scene, &task, None);
+    let warm = execs(&engine, &task, 0, WARM.min(wanted / 2), deadline);
+    let before = Size::at_rest(scene, &engine, &task, warm, None);
     let begin = Instant::now();
-    let count = execs(&task, warm, wanted - warm, deadline);
+    let count = execs(&engine, &task, warm, wanted - warm, deadline);
     let took = begin.elapsed();
-    let after = Size::at_rest(scene, &task, Some(&before));
+    let after = Size::at_rest(scene, &engine, &task, warm + count, Some(&before));
     say(format_args!("{count} execs in {:.1} s after {warm}: {before:?}, {after:?}", took.as_secs_f64()));
     assert!(count > 0, "there was no time for any");
     after.assert_like(&before);
     // Each was told of: it was added, has started, has ended.
-    scene.wait_until("all events have come", || engine.events.of(&task.id).len() as u64 >= 2 + 3 * (warm + count));
     assert_eq!(engine.events.of(&task.id).len() as u64, 2 + 3 * (warm + count));
     task.end();
 }
@@ -121,9 +130,9 @@ fn calls_that_nobody_waits_for_leave_nothing(scene: &Scene) {
     let task = engine.running(&engine.bundle());
     let rounds = number("SOAK_EXECS", 5_000) / 50;
     (0..rounds / 2).for_each(|round| hang_up(&task, round));
-    let before = Size::at_rest(scene, &task, None);
+    let before = Size::at_rest(scene, &engine, &task, rounds / 2, None);
     (rounds / 2..rounds).for_each(|round| hang_up(&task, round));
-    let after = Size::at_rest(scene, &task, Some(&before));
+    let after = Size::at_rest(scene, &engine, &task, rounds, Some(&before));
     after.assert_like(&before);
     task.end();
 }
