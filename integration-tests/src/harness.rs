@@ -141,7 +141,8 @@ fn lacks(test: &Test, runtime: &Runtime) -> Option<String> {
 }
 
 impl Need {
-    fn lacks(self, runtime: &Runtime) -> Option<String> {
+    /// Why this machine or runtime does not have it.
+    pub(crate) fn lacks(self, runtime: &Runtime) -> Option<String> {
         let (holds, reason) = match self {
             Self::Planc => (runtime.kind == Kind::Planc, "only planc promises it".to_owned()),
             Self::Failpoints => (failpoints().is_some(), "PLANC_FAILPOINTS names no planc with failpoints".to_owned()),

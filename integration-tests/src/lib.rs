@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod containerd;
 pub mod criu;
 pub mod dbus;
+pub mod engines;
 pub mod exceptions;
 pub mod fuse;
 pub mod harness;

@@ -9,6 +9,7 @@ mod coverage;
 mod deps;
 mod embed;
 mod engine_profiles;
+mod engines;
 mod fuzz;
 mod lane;
 mod miri;
@@ -46,7 +47,11 @@ const COMMANDS: &[Command] = &[
          [--judge FOLDER] [--write] [FILE.bats…]",
         suites::bats::main,
     ),
-    ("engines", "scenarios under Docker, Podman, containerd and Kubernetes", |_| later("engines", 'G')),
+    (
+        "engines",
+        "scenarios under real engines  [all|ENGINE…] [--lane …] [--runtime PATH] [--beside] [--write] [-- PART-OF-A-NAME…]",
+        engines::main,
+    ),
     (
         "coverage",
         "which test shows each property of config.json (docs/compat.md), and what the lanes ran",
@@ -89,8 +94,4 @@ fn print_commands() {
     for (name, sentence, _) in COMMANDS {
         println!("  {name:<12} {sentence}");
     }
-}
-
-fn later(command: &str, issue: char) -> Result<()> {
-    Err(format!("{command} does not exist yet; it arrives with issue {issue}"))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::run::{Result, bounded, succeed};
+use crate::run::{Result, bounded, stdout, succeed};
 
 /// A Debian package, a file that tells whether it is there, and what it is for.
 pub(crate) struct Package {
@@ -52,6 +52,12 @@ pub(crate) const TESTS: &[Package] = &[
     package("bsdutils", "script", "a terminal for what ctr executes"),
 ];
 
+/// For the scenarios under Docker: the daemon is Debian's, with the containerd and the client of its age.
+pub(crate) const DOCKER: &[Package] = &[
+    package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),
+    package("iptables", "iptables", "the network of the engine's containers"),
+];
+
 /// For the benches.
 pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),
@@ -83,6 +89,14 @@ pub(crate) const BATS: &[Package] = &[
     package("libseccomp-dev", "/usr/include/seccomp.h", "builds runc"),
     package("pkg-config", "pkg-config", "builds runc"),
 ];
+
+impl Package {
+    /// Its name, and the version that is installed.
+    pub(crate) fn version(&self) -> Result<String> {
+        let show = ["--show", "--showformat=${Version}", self.name];
+        Ok(format!("{} {}", self.name, stdout(&mut bounded(1, "dpkg-query", &show))?.trim()))
+    }
+}
 
 /// Installs those of `wanted` that are missing.
 ///

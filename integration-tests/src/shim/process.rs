@@ -66,7 +66,16 @@ impl Printed {
 /// # Panics
 /// When either does not come in time.
 #[track_caller]
-pub fn run(mut command: Command, stdin: &[u8]) -> Printed {
+pub fn run(command: Command, stdin: &[u8]) -> Printed {
+    run_within(LIMIT, command, stdin)
+}
+
+/// The same, for a command that may take this long, before the lane's patience.
+///
+/// # Panics
+/// As [`run`].
+#[track_caller]
+pub fn run_within(limit: Duration, mut command: Command, stdin: &[u8]) -> Printed {
     let begin = Instant::now();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
@@ -75,7 +84,7 @@ pub fn run(mut command: Command, stdin: &[u8]) -> Printed {
     // A shim may end without having read it.
     thread::spawn(move || pipe.write_all(&stdin));
     let (stdout, stderr) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
-    let limit = LIMIT * Lane::current().patience();
+    let limit = limit * Lane::current().patience();
     let read = [stdout, stderr].map(|stream| stream.recv_timeout(limit.saturating_sub(begin.elapsed())).ok());
     let [Some(stdout), Some(stderr)] = read else {
         let _ = child.kill();

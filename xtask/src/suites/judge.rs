@@ -5,52 +5,65 @@ use std::collections::BTreeSet;
 use super::tap::{Outcome, Outcomes, Verdict};
 
 /// Where a suite is run, as reasons name it: a lane, or a lane and a kind of user.
-pub(super) type Place = str;
+pub(crate) type Place = str;
 
 /// Why planc does not pass some tests.
 #[derive(Debug)]
-pub(super) struct Reason {
-    pub(super) places: &'static [&'static str],
-    pub(super) tests: &'static [&'static str],
-    pub(super) why: &'static str,
+pub(crate) struct Reason {
+    pub(crate) places: &'static [&'static str],
+    pub(crate) tests: &'static [&'static str],
+    pub(crate) why: &'static str,
     /// The runtimes that pass them, if any: then it is an exception, and `why` argues it. planc among them: a race.
-    pub(super) despite: &'static [&'static str],
+    pub(crate) despite: &'static [&'static str],
 }
 
 /// A runtime and its outcomes.
 #[derive(Debug)]
-pub(super) struct Run {
-    pub(super) runtime: String,
-    pub(super) outcomes: Outcomes,
+pub(crate) struct Run {
+    pub(crate) runtime: String,
+    pub(crate) outcomes: Outcomes,
 }
 
 /// What a suite asks of planc, beside every test that another runtime passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(crate) enum Measure {
     /// A reason for each test that planc does not pass.
     Reasons,
     /// Nothing: where the others fail as well, it is the place.
     Others,
+    /// A reason for each test that fails: one that is not run says why itself.
+    Failures,
+}
+
+impl Measure {
+    /// Whether a test that planc does not pass has to have a reason.
+    fn asks_reason(self, ours: &Outcome) -> bool {
+        match self {
+            Self::Reasons => true,
+            Self::Failures => ours.verdict == Verdict::Fail,
+            Self::Others => false,
+        }
+    }
 }
 
 /// The reason listed for a test.
-pub(super) fn reason<'a>(reasons: &'a [Reason], place: &Place, test: &str) -> Option<&'a Reason> {
+pub(crate) fn reason<'a>(reasons: &'a [Reason], place: &Place, test: &str) -> Option<&'a Reason> {
     reasons.iter().find(|reason| reason.places.contains(&place) && reason.tests.contains(&test))
 }
 
 /// How a runtime did a test: one that another reported and this one did not is a failure.
-pub(super) fn outcome(run: &Run, test: &str) -> Outcome {
+pub(crate) fn outcome(run: &Run, test: &str) -> Outcome {
     run.outcomes.get(test).cloned().unwrap_or_else(|| Outcome::fail("not reported"))
 }
 
 /// Every test that any of the runtimes reported.
-pub(super) fn tests(runs: &[Run]) -> BTreeSet<&str> {
+pub(crate) fn tests(runs: &[Run]) -> BTreeSet<&str> {
     runs.iter().flat_map(|run| run.outcomes.keys()).map(String::as_str).collect()
 }
 
 /// What has to be mended: in planc, or in the list of reasons. `runs[0]` is planc's. With `whole`, reasons for tests
 /// that the suite does not have are found too.
-pub(super) fn faults(measure: Measure, place: &Place, runs: &[Run], reasons: &[Reason], whole: bool) -> Vec<String> {
+pub(crate) fn faults(measure: Measure, place: &Place, runs: &[Run], reasons: &[Reason], whole: bool) -> Vec<String> {
     let Some((planc, others)) = runs.split_first() else { return vec!["nothing was run".to_owned()] };
     let tests = tests(runs);
     let mut faults = Vec::new();
@@ -76,7 +89,7 @@ pub(super) fn faults(measure: Measure, place: &Place, runs: &[Run], reasons: &[R
         let told = format!("{place}: {test}: {}: {}", ours.verdict.name(), ours.why);
         if !passing.is_empty() {
             faults.push(format!("{told} ({} passes it)", passing.join(", ")));
-        } else if measure == Measure::Reasons && listed.is_none() {
+        } else if measure.asks_reason(&ours) && listed.is_none() {
             faults.push(format!("{told} (without a reason)"));
         }
     }
@@ -135,7 +148,7 @@ mod tests {
     fn what_another_passes_is_excused_by_an_exception_only() {
         let planc = [("new", Outcome::pass()), ("old", Outcome::skip("x")), ("text", Outcome::fail("y"))];
         let other = ["new", "old", "text"].map(|test| (test, Outcome::pass()));
-        for measure in [Measure::Reasons, Measure::Others] {
+        for measure in [Measure::Reasons, Measure::Others, Measure::Failures] {
             assert_eq!(found(measure, "native", &planc, &other), ["native: old: skip: x (runc passes it)"]);
             assert_eq!(found(measure, "uml", &planc, &other).len(), 2);
         }

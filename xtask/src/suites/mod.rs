@@ -2,11 +2,11 @@
 //! is had by its ordinary client, or from a checkout, and never kept here.
 
 pub(crate) mod bats;
-mod judge;
+pub(crate) mod judge;
 pub(crate) mod oci;
-mod reasons;
-mod report;
-mod tap;
+pub(crate) mod reasons;
+pub(crate) mod report;
+pub(crate) mod tap;
 
 use std::path::{Path, PathBuf};
 
@@ -67,21 +67,27 @@ fn options(arguments: &[String]) -> Result<Options> {
 
 /// A runtime that a suite is run on.
 #[derive(Clone, Debug)]
-struct Runtime {
-    name: String,
-    path: PathBuf,
-    version: String,
+pub(crate) struct Runtime {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) version: String,
 }
 
 impl Runtime {
     /// A runtime that is run beside planc: it has the name of its file.
-    fn beside(path: &Path) -> Result<Self> {
+    pub(crate) fn beside(path: &Path) -> Result<Self> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let said = stdout(bounded(1, path, &["--version"]).current_dir("/"))?;
         let commit = said.lines().find_map(|line| line.strip_prefix("commit: "));
         let version = said.lines().next().unwrap_or(&name).replace(" version ", " ");
         let version = commit.map_or(version.clone(), |commit| format!("{version} ({commit})"));
         Ok(Self { name, path: path.to_owned(), version })
+    }
+
+    /// planc of this tree.
+    pub(crate) fn this_planc(path: PathBuf) -> Result<Self> {
+        let version = format!("planc {} ({})", env!("CARGO_PKG_VERSION"), commit(root())?);
+        Ok(Self { name: "planc".to_owned(), path, version })
     }
 
     /// planc, under the file name that tests are to find it by.
@@ -92,8 +98,7 @@ impl Runtime {
         std::fs::create_dir_all(folder.join("planc")).map_err(failed)?;
         let _ = std::fs::remove_file(&path);
         std::fs::copy(built, &path).map_err(failed)?;
-        let version = format!("planc {} ({})", env!("CARGO_PKG_VERSION"), commit(root())?);
-        Ok(Self { name: "planc".to_owned(), path, version })
+        Self::this_planc(path)
     }
 }
 
@@ -103,7 +108,7 @@ fn commit(checkout: &Path) -> Result<String> {
     Ok(described.trim().to_owned())
 }
 
-fn distinct(runtimes: Vec<Runtime>) -> Result<Vec<Runtime>> {
+pub(crate) fn distinct(runtimes: Vec<Runtime>) -> Result<Vec<Runtime>> {
     for (i, runtime) in runtimes.iter().enumerate() {
         if runtimes[..i].iter().any(|other| other.name == runtime.name) {
             return Err(format!("two runtimes are called {}", runtime.name));
@@ -198,7 +203,7 @@ impl Left {
 }
 
 /// Prints faults and says whether there are any.
-fn verdict(faults: &[String]) -> Result<()> {
+pub(crate) fn verdict(faults: &[String]) -> Result<()> {
     for fault in faults {
         println!("FAIL {fault}");
     }

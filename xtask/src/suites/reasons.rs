@@ -6,7 +6,7 @@ use super::judge::Reason;
 const BOTH: &[&str] = &["native", "uml"];
 
 /// Of the OCI validation suite, whose last version is of the runtime-spec 1.0.
-pub(super) const OCI: &[Reason] = &[
+pub(crate) const OCI: &[Reason] = &[
     Reason {
         places: BOTH,
         tests: &[
@@ -103,7 +103,7 @@ pub(super) const OCI: &[Reason] = &[
 ];
 
 /// Of runc's suite: what runc passes and planc does not.
-pub(super) const BATS: &[Reason] = &[
+pub(crate) const BATS: &[Reason] = &[
     Reason {
         places: &["native", "uml", "native-rootless"],
         tests: &[
@@ -151,6 +151,9 @@ pub(super) const BATS: &[Reason] = &[
         despite: &["runc"],
     },
 ];
+
+/// Of the scenarios under engines.
+pub(crate) const ENGINES: &[Reason] = &[];
 
 #[cfg(test)]
 mod tests {

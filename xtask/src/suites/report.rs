@@ -12,16 +12,16 @@ const PAGE: &str = "docs/conformance.md";
 
 /// One suite in one place, with every runtime that it was run on.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(crate) struct Report {
     /// What the part of the page is called: no title, a name that stays.
-    pub(super) name: String,
-    pub(super) title: String,
+    pub(crate) name: String,
+    pub(crate) title: String,
     /// The suite's version and the kernel it was run on.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// `runs[0]` is planc's.
-    pub(super) runs: Vec<Run>,
+    pub(crate) runs: Vec<Run>,
     /// What each runtime says of its version, in the order of `runs`.
-    pub(super) versions: Vec<String>,
+    pub(crate) versions: Vec<String>,
 }
 
 /// How many tests a run passed, failed and skipped.
@@ -31,7 +31,7 @@ fn counts(report: &Report, run: &Run) -> [usize; 3] {
 }
 
 /// Test × runtime, for the terminal; `all` or only those that planc does not pass.
-pub(super) fn table(report: &Report, all: bool) -> String {
+pub(crate) fn table(report: &Report, all: bool) -> String {
     let tests = tests(&report.runs);
     let width = tests.iter().map(|test| test.len()).max().unwrap_or(0).max("passed / failed / skipped".len());
     let mut text = format!("\n{} ({})\n{:<width$}", report.title, report.source, "");
@@ -121,7 +121,7 @@ fn cell(text: &str) -> String {
 ///
 /// # Errors
 /// When the page cannot be read or written.
-pub(super) fn write(report: &Report, reasons: &[Reason], place: &str) -> Result<()> {
+pub(crate) fn write(report: &Report, reasons: &[Reason], place: &str) -> Result<()> {
     let path = root().join(PAGE);
     let failed = |why: std::io::Error| format!("{PAGE}: {why}");
     let page = std::fs::read_to_string(&path).map_err(failed)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// How one test ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Pass,
     Fail,
     Skip,
@@ -12,16 +12,16 @@ pub(super) enum Verdict {
 
 /// A test's verdict and, where it did not pass, what it says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) verdict: Verdict,
-    pub(super) why: String,
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    pub(crate) why: String,
 }
 
 /// Outcomes by the names of the tests.
-pub(super) type Outcomes = BTreeMap<String, Outcome>;
+pub(crate) type Outcomes = BTreeMap<String, Outcome>;
 
 impl Verdict {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Fail => "fail",
@@ -31,15 +31,15 @@ impl Verdict {
 }
 
 impl Outcome {
-    pub(super) fn pass() -> Self {
+    pub(crate) fn pass() -> Self {
         Self { verdict: Verdict::Pass, why: String::new() }
     }
 
-    pub(super) fn fail(why: impl Into<String>) -> Self {
+    pub(crate) fn fail(why: impl Into<String>) -> Self {
         Self { verdict: Verdict::Fail, why: why.into() }
     }
 
-    pub(super) fn skip(why: impl Into<String>) -> Self {
+    pub(crate) fn skip(why: impl Into<String>) -> Self {
         Self { verdict: Verdict::Skip, why: why.into() }
     }
 }
@@ -89,7 +89,7 @@ fn plan(line: &str) -> Option<usize> {
 
 /// The outcome of a whole program of the OCI validation suite: it passes when something in it was ok, nothing was not,
 /// and the program says so by its exit status. A skipped assertion is no pass.
-pub(super) fn program(text: &str) -> Outcome {
+pub(crate) fn program(text: &str) -> Outcome {
     let (mut passed, mut skipped) = (0, None);
     for line in text.lines() {
         // runtimetest's own output is nested in that of the program that started the container.
@@ -116,7 +116,7 @@ pub(super) fn program(text: &str) -> Outcome {
 
 /// The outcomes of the tests in one file of runc's suite, named `FILE: TEST`. Those that were announced and did not come
 /// are left out: who compares finds them.
-pub(super) fn file(file: &str, text: &str) -> Outcomes {
+pub(crate) fn file(file: &str, text: &str) -> Outcomes {
     let mut outcomes = Outcomes::new();
     let mut failed: Option<(String, Vec<&str>)> = None;
     let keep = |outcomes: &mut Outcomes, failed: Option<(String, Vec<&str>)>| {

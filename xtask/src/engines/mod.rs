@@ -1,0 +1,189 @@
+//! `cargo xtask engines`: what people do with real engines, planc in runc's place, and runc and crun beside it.
+
+mod images;
+mod lines;
+
+use std::path::PathBuf;
+
+use crate::lane::Lane;
+use crate::packages::{self, Package};
+use crate::run::{self, Result, root, target_directory};
+use crate::suites::judge::{self, Measure, Run};
+use crate::suites::reasons::ENGINES as REASONS;
+use crate::suites::report::{self, Report};
+use crate::suites::{self, Runtime};
+
+/// An engine, or a way to use one.
+pub(crate) struct Engine {
+    name: &'static str,
+    /// As pages call it.
+    title: &'static str,
+    packages: &'static [Package],
+    /// What its scenarios have images of.
+    images: &'static [images::Image],
+    /// How many minutes a run may take.
+    minutes: u32,
+}
+
+/// Every engine, in the order of `all`.
+const ENGINES: &[Engine] = &[Engine {
+    name: "docker",
+    title: "Docker Engine",
+    packages: packages::DOCKER,
+    images: &[images::BUSYBOX],
+    minutes: 20,
+}];
+
+/// What the command takes.
+#[derive(Debug, Default)]
+struct Options {
+    /// None are all.
+    engines: Vec<String>,
+    lane: Option<Lane>,
+    /// Who is judged, where it is not planc.
+    runtime: Option<PathBuf>,
+    /// Whether runc and crun are run beside it.
+    beside: bool,
+    /// Whether docs/conformance.md gets the outcomes.
+    write: bool,
+    /// Parts of the names of the scenarios that are run; none are all.
+    filter: Vec<String>,
+}
+
+/// `engines [all|ENGINE…] [--lane native|uml|uml-systemd] [--runtime PATH] [--beside] [--write] [-- PART-OF-A-NAME…]`.
+pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    let options = options(arguments)?;
+    let chosen: Vec<&Engine> = ENGINES
+        .iter()
+        .filter(|engine| options.engines.is_empty() || options.engines.iter().any(|name| name == engine.name))
+        .collect();
+    let lane = options.lane.unwrap_or(Lane::Native);
+    let runtimes = runtimes(&options)?;
+    let mut faults = Vec::new();
+    for engine in chosen {
+        println!("\n     {} in lane {}", engine.title, lane.name());
+        faults.extend(engine.judge(lane, &runtimes, &options)?);
+    }
+    suites::verdict(&faults)
+}
+
+/// planc, or who is judged in its place, and then those beside it.
+fn runtimes(options: &Options) -> Result<Vec<Runtime>> {
+    let first = match &options.runtime {
+        Some(path) => Runtime::beside(path)?,
+        None => Runtime::this_planc(run::release_planc()?)?,
+    };
+    let mut runtimes = vec![first];
+    if options.beside {
+        packages::ensure(&[packages::BESIDE])?;
+        for path in ["/usr/sbin/runc", "/usr/bin/crun"] {
+            runtimes.push(Runtime::beside(path.as_ref())?);
+        }
+    }
+    suites::distinct(runtimes)
+}
+
+impl Engine {
+    /// Runs it with each runtime; what has to be mended.
+    fn judge(&self, lane: Lane, runtimes: &[Runtime], options: &Options) -> Result<Vec<String>> {
+        packages::ensure(&[self.packages, packages::TESTS])?;
+        let runs =
+            runtimes.iter().map(|runtime| self.run(lane, runtime, &options.filter)).collect::<Result<Vec<_>>>()?;
+        let place = format!("{} {}", self.name, lane.name());
+        let report = Report {
+            name: format!("engine {place}"),
+            title: format!("{}, lane {}", self.title, lane.name()),
+            source: self.source()?,
+            runs,
+            versions: runtimes.iter().map(|runtime| runtime.version.clone()).collect(),
+        };
+        if report.runs.len() > 1 {
+            print!("{}", report::table(&report, false));
+        }
+        if options.write {
+            report::write(&report, REASONS, &place)?;
+        }
+        if options.runtime.is_some() {
+            let failed = |run: &Run| run.outcomes.values().any(|outcome| outcome.verdict == suites::tap::Verdict::Fail);
+            return Ok(report.runs.first().filter(|run| failed(run)).map(|_| place).into_iter().collect());
+        }
+        Ok(judge::faults(Measure::Failures, &place, &report.runs, REASONS, options.filter.is_empty()))
+    }
+
+    /// The engine's version and the kernel it was run on.
+    fn source(&self) -> Result<String> {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|why| why.to_string())?;
+        let packages = self.packages.iter().map(Package::version).collect::<Result<Vec<_>>>()?;
+        Ok(format!("{}; kernel {}", packages.join(", "), kernel.trim()))
+    }
+
+    fn run(&self, lane: Lane, runtime: &Runtime, filter: &[String]) -> Result<Run> {
+        let folder = target_directory()?.join("engines");
+        let images = images::made(self.images, &folder.join("images"))?;
+        let built = run::build(20, &["test", "--quiet", "--no-run", "-p", "integration-tests", "--test", "engines"])?;
+        let program = built.iter().find(|built| built.name == "engines").ok_or("cargo built no test named engines")?;
+        println!("\n     {}", runtime.version);
+        let mut command = lane.command()?;
+        command.arg(&program.path).arg(self.name).args(filter).current_dir(root());
+        command.env("RUNTIME", &runtime.path).env("ENGINE_IMAGES", images);
+        // /media: a folder that every machine has and that nothing needs.
+        command.env("LANE_DATA", "/media").env("LANE_TIMEOUT", (self.minutes * 60).to_string());
+        let mut outcomes = lines::Outcomes::default();
+        run::watch(&mut command, |line| outcomes.add(line))?;
+        Ok(Run { runtime: runtime.name.clone(), outcomes: outcomes.whole()? })
+    }
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let (own, filter) = run::split_at_dashes(arguments);
+    let mut options = Options { filter: filter.to_vec(), ..Options::default() };
+    let mut arguments = own.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--lane" => {
+                let name = arguments.next().ok_or("--lane wants a name")?;
+                let lane = [Lane::Native, Lane::Uml, Lane::UmlSystemd].into_iter().find(|lane| lane.name() == name);
+                options.lane = Some(lane.ok_or_else(|| format!("there is no lane {name:?}"))?);
+            }
+            "--runtime" => {
+                let path = arguments.next().ok_or("--runtime wants a path")?;
+                let path = std::fs::canonicalize(path).map_err(|why| format!("--runtime {path}: {why}"))?;
+                options.runtime = Some(path);
+            }
+            "--beside" => options.beside = true,
+            "--write" => options.write = true,
+            "all" => {}
+            name if ENGINES.iter().any(|engine| engine.name == name) => options.engines.push(name.to_owned()),
+            unknown => {
+                let names: Vec<&str> = ENGINES.iter().map(|engine| engine.name).collect();
+                return Err(format!("unknown argument {unknown:?}; the engines are {}", names.join(", ")));
+            }
+        }
+    }
+    if options.write && !(options.beside && options.filter.is_empty() && options.runtime.is_none()) {
+        return Err("--write wants --beside, and every scenario on planc".to_owned());
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Options> {
+        options(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn arguments() {
+        let options =
+            parsed(&["docker", "--lane", "uml", "--beside", "--", "run::"]).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!((options.lane, options.beside, options.filter.len()), (Some(Lane::Uml), true, 1));
+        assert!(parsed(&["all"]).is_ok_and(|options| options.engines.is_empty()));
+        for wrong in
+            [&["rkt"][..], &["--lane", "moon"], &["--runtime"], &["--runtime", "/none"], &["--write"], &["--frob"]]
+        {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
