@@ -4,7 +4,9 @@
 //! `RUNTIME` says who is judged, as for every other test; `ENGINE_IMAGES` is the folder with the images that `cargo xtask
 //! engines` has made. Everything an engine keeps is in a folder and namespaces of the lane.
 
+pub mod buildah;
 pub mod docker;
+pub mod podman;
 pub mod session;
 
 use std::panic::{self, AssertUnwindSafe};

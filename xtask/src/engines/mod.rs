@@ -26,13 +26,37 @@ pub(crate) struct Engine {
 }
 
 /// Every engine, in the order of `all`.
-const ENGINES: &[Engine] = &[Engine {
-    name: "docker",
-    title: "Docker Engine",
-    packages: packages::DOCKER,
-    images: &[images::BUSYBOX],
-    minutes: 20,
-}];
+const ENGINES: &[Engine] = &[
+    Engine {
+        name: "docker",
+        title: "Docker Engine",
+        packages: packages::DOCKER,
+        images: &[images::BUSYBOX],
+        minutes: 20,
+    },
+    Engine {
+        name: "podman",
+        title: "Podman as root",
+        packages: packages::PODMAN,
+        images: &[images::BUSYBOX],
+        minutes: 40,
+    },
+    Engine {
+        name: "podman-rootless",
+        title: "Podman as a user without privilege",
+        packages: packages::PODMAN,
+        images: &[images::BUSYBOX],
+        minutes: 40,
+    },
+    Engine {
+        name: "podman-systemd",
+        title: "Podman with systemd's cgroups",
+        packages: packages::PODMAN,
+        images: &[images::BUSYBOX],
+        minutes: 40,
+    },
+    Engine { name: "buildah", title: "Buildah", packages: packages::PODMAN, images: &[images::BUSYBOX], minutes: 20 },
+];
 
 /// What the command takes.
 #[derive(Debug, Default)]
