@@ -62,8 +62,8 @@ pub fn start_rootless(runtime: &Runtime) -> Session {
     session.set("XDG_RUNTIME_DIR", &own);
     session.set("STATES", &own);
     session.set("USER", "person");
-    // Of the machine only its user may use it, and Podman wants mounts that are told on.
-    session.ok("mknod -m 666 /run/tun c 10 200 && mount --bind /run/tun /dev/net/tun; mount --make-rshared /");
+    // Of the machine only its user may use it.
+    session.ok("mknod -m 666 /run/tun c 10 200 && mount --bind /run/tun /dev/net/tun");
     let cgroup = "/sys/fs/cgroup/person";
     session.ok(&format!(
         "mkdir -p {own} {cgroup}/session && chmod 755 {graph}
@@ -87,6 +87,8 @@ pub(super) fn data() -> PathBuf {
 
 /// The configuration files, in `home`; images and containers are in `data`.
 pub(super) fn new(runtime: &Runtime, home: &str, data: &Path, cgroups: &str) -> Session {
+    // What is mounted later is to be seen in containers too, as on a machine that systemd has started.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>).unwrap();
     let mut session = Session::new(runtime, Path::new(home), CLEANING, RESTS);
     let graph = data.join("graph");
     let containers = format!(
@@ -109,7 +111,7 @@ judged = [\"{runtime}\"]
         runtime = runtime.path.display(),
     );
     let storage = format!(
-        "[storage]\ndriver = \"overlay\"\nrunroot = \"{home}/run\"\ngraphroot = \"{graph}\"\n",
+        "[storage]\ndriver = \"overlay\"\nrunroot = \"{home}/run\"\ngraphroot = \"{graph}\"\nrootless_storage_path = \"{graph}\"\n",
         graph = graph.display()
     );
     for (name, text) in [("containers.conf", containers), ("storage.conf", storage)] {
