@@ -20,7 +20,7 @@ const CLEANING: &str = r#"
     podman pod rm --all --force --time 0
     podman rm --all --force --volumes --time 0
     [ -z "$(ls "$GRAPH/volumes" 2> /dev/null)" ] || podman volume prune --force
-    [ -z "$(ls "$HOME/networks" 2> /dev/null | grep -v lock)" ] || podman network prune --force
+    [ -z "$(ls "$GRAPH/../networks" 2> /dev/null | grep -v lock)" ] || podman network prune --force
     podman secret ls --quiet | xargs --no-run-if-empty podman secret rm
 "#;
 
@@ -97,7 +97,7 @@ pub(super) fn new(runtime: &Runtime, home: &str, data: &Path, cgroups: &str) -> 
 {pids}
 [network]
 network_backend = \"netavark\"
-network_config_dir = \"{home}/networks\"
+network_config_dir = \"{networks}\"
 [engine]
 runtime = \"judged\"
 runtime_supports_json = [\"judged\"]
@@ -109,6 +109,8 @@ judged = [\"{runtime}\"]
 ",
         pids = if has_controller("pids") { "" } else { "pids_limit = 0" },
         runtime = runtime.path.display(),
+        // Not below /run, which a user's network namespace covers.
+        networks = data.join("networks").display(),
     );
     let storage = format!(
         "[storage]\ndriver = \"overlay\"\nrunroot = \"{home}/run\"\ngraphroot = \"{graph}\"\nrootless_storage_path = \"{graph}\"\n",
