@@ -1,12 +1,20 @@
 //! Scenarios under real engines, by engine and subject.
 
+mod compose;
 mod docker;
+mod swarm;
+mod tutorial;
 
 use std::process::ExitCode;
 
 use integration_tests::engines::{self, Engine};
 
-const ENGINES: &[Engine] = &[Engine { name: "docker", start: engines::docker::start, scenarios: docker::SCENARIOS }];
+const ENGINES: &[Engine] = &[
+    Engine { name: "docker", start: engines::docker::start, scenarios: docker::SCENARIOS },
+    Engine { name: "tutorial", start: engines::compose::start, scenarios: &[tutorial::SCENARIOS] },
+    Engine { name: "compose", start: engines::compose::start, scenarios: compose::SCENARIOS },
+    Engine { name: "swarm", start: engines::swarm::start, scenarios: &[swarm::SCENARIOS] },
+];
 
 fn main() -> ExitCode {
     engines::main(ENGINES)

@@ -2,6 +2,7 @@
 
 mod images;
 mod lines;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,8 @@ pub(crate) struct Engine {
     /// As pages call it.
     title: &'static str,
     packages: &'static [Package],
+    /// What is not Debian's.
+    tools: &'static [tools::Tool],
     /// What its scenarios have images of.
     images: &'static [images::Image],
     /// How many minutes a run may take.
@@ -26,13 +29,40 @@ pub(crate) struct Engine {
 }
 
 /// Every engine, in the order of `all`.
-const ENGINES: &[Engine] = &[Engine {
-    name: "docker",
-    title: "Docker Engine",
-    packages: packages::DOCKER,
-    images: &[images::BUSYBOX],
-    minutes: 20,
-}];
+const ENGINES: &[Engine] = &[
+    Engine {
+        name: "docker",
+        title: "Docker Engine",
+        packages: packages::DOCKER,
+        tools: &[],
+        images: &[images::BUSYBOX],
+        minutes: 20,
+    },
+    Engine {
+        name: "tutorial",
+        title: "The steps of Docker's tutorials",
+        packages: packages::COMPOSE,
+        tools: &[],
+        images: &[images::BUSYBOX, images::DEBIAN],
+        minutes: 20,
+    },
+    Engine {
+        name: "compose",
+        title: "Compose",
+        packages: packages::COMPOSE,
+        tools: &[tools::COMPOSE],
+        images: &[images::BUSYBOX, images::DEBIAN],
+        minutes: 30,
+    },
+    Engine {
+        name: "swarm",
+        title: "Swarm",
+        packages: packages::DOCKER,
+        tools: &[],
+        images: &[images::BUSYBOX],
+        minutes: 20,
+    },
+];
 
 /// What the command takes.
 #[derive(Debug, Default)]
@@ -114,7 +144,8 @@ impl Engine {
     fn source(&self) -> Result<String> {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|why| why.to_string())?;
         let packages = self.packages.iter().map(Package::version).collect::<Result<Vec<_>>>()?;
-        Ok(format!("{}; kernel {}", packages.join(", "), kernel.trim()))
+        let tools = self.tools.iter().map(tools::Tool::version);
+        Ok(format!("{}; kernel {}", packages.into_iter().chain(tools).collect::<Vec<_>>().join(", "), kernel.trim()))
     }
 
     fn run(&self, lane: Lane, runtime: &Runtime, filter: &[String]) -> Result<Run> {
@@ -128,6 +159,11 @@ impl Engine {
         command.env("RUNTIME", &runtime.path).env("ENGINE_IMAGES", images);
         // /media: a folder that every machine has and that nothing needs.
         command.env("LANE_DATA", "/media").env("LANE_TIMEOUT", (self.minutes * 60).to_string());
+        for tool in self.tools {
+            if let Some(path) = tool.get(&folder) {
+                command.env(tool.variable, path);
+            }
+        }
         let mut outcomes = lines::Outcomes::default();
         run::watch(&mut command, |line| outcomes.add(line))?;
         Ok(Run { runtime: runtime.name.clone(), outcomes: outcomes.whole()? })
