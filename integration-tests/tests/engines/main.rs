@@ -1,4 +1,5 @@
 //! Scenarios under real engines, by engine and subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
 mod compose;
 mod docker;

@@ -133,7 +133,7 @@ configs: {c: {file: ./c}}
     fs::write(docker.path("c"), "of a file\n").unwrap();
     docker.ok("docker stack deploy --resolve-image never -c stack.yml app");
     docker.wait("[ \"$(docker stack services --format '{{.Name}} {{.Replicas}}' app | sort | xargs)\" = 'app_one 2/2 app_two 1/1' ]");
-    let said = "docker exec $(docker ps -qf label=com.docker.swarm.service.name=app_one | head -n 1) cat /c";
+    let said = "docker exec $(docker ps -qf label=com.docker.swarm.service.name=app_one | sed -n 1p) cat /c";
     docker.prints(said, "of a file");
     docker.prints("docker exec $(docker ps -qf label=com.docker.swarm.service.name=app_two) sh -c 'echo $A'", "b");
     fs::write(docker.path("stack.yml"), stack.replace("replicas: 2", "replicas: 1")).unwrap();

@@ -69,7 +69,7 @@ fn serve_a_page(docker: &Session) {
     let flags = format!("-v {}:/var/www/html/index.html:ro", docker.path("index.html").display());
     docker.ok(&format!("docker run -d --name site -p 8080:80 {flags} debian nginx -g 'daemon off;'"));
     docker.wait("curl -sSf --max-time 5 http://localhost:8080/ | grep 'a page'");
-    docker.prints("docker port site 80/tcp | head -n 1", "0.0.0.0:8080");
+    docker.prints("docker port site 80/tcp | sed -n 1p", "0.0.0.0:8080");
     // One process for the orders, and others for the work, who are nobody.
     docker.says("docker top site -eo pid,user,args | grep worker", "www-data");
     docker.ok("docker stop site");
