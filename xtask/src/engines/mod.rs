@@ -165,7 +165,10 @@ impl Engine {
             }
         }
         let mut outcomes = lines::Outcomes::default();
-        run::watch(&mut command, |line| outcomes.add(line))?;
+        run::watch(&mut command, |line| {
+            println!("{line}");
+            outcomes.add(line);
+        })?;
         Ok(Run { runtime: runtime.name.clone(), outcomes: outcomes.whole()? })
     }
 }
