@@ -6,6 +6,7 @@
 
 pub mod docker;
 pub mod session;
+pub mod terminal;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
