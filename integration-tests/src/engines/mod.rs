@@ -8,6 +8,7 @@ pub mod compose;
 pub mod docker;
 pub mod session;
 pub mod swarm;
+pub mod terminal;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;

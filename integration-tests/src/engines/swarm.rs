@@ -16,7 +16,8 @@ const CLEANING: &str = "docker stack ls --format '{{.Name}}' | xargs -r docker s
 /// Starts dockerd, and the swarm.
 #[track_caller]
 pub fn start(runtime: &Runtime) -> Session {
-    let mut session = docker::start(runtime);
+    // A daemon of a swarm has no containers that outlive it.
+    let mut session = docker::start_with(runtime, &[]);
     session.ok("docker swarm init --advertise-addr 127.0.0.1");
     session.cleaned_by(CLEANING);
     session
