@@ -69,6 +69,20 @@ pub(crate) const COMPOSE: &[Package] = &[
 /// For the images of applications.
 pub(crate) const IMAGES: &[Package] = &[package("debootstrap", "debootstrap", "an image with Flask, Redis and nginx")];
 
+/// For the scenarios under Podman and Buildah.
+pub(crate) const PODMAN: &[Package] = &[
+    package("podman", "podman", "an engine that planc is under"),
+    package("buildah", "buildah", "builds images with planc"),
+    package("conmon", "conmon", "watches over Podman's containers"),
+    package("golang-github-containers-common", "/usr/share/containers/seccomp.json", "Podman's own seccomp profile"),
+    package("netavark", "/usr/lib/podman/netavark", "the network of Podman's containers"),
+    package("aardvark-dns", "/usr/lib/podman/aardvark-dns", "names in the network of Podman's containers"),
+    package("iptables", "iptables", "the network of Podman's containers"),
+    package("uidmap", "newuidmap", "id maps of users without privilege"),
+    package("slirp4netns", "slirp4netns", "the network of a user without privilege"),
+    package("catatonit", "catatonit", "the init of Podman's containers and pods"),
+];
+
 /// For the benches.
 pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),

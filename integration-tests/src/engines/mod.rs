@@ -5,7 +5,9 @@
 //! engines` has made. Everything an engine keeps is in a folder and namespaces of the lane.
 
 pub mod compose;
+pub mod buildah;
 pub mod docker;
+pub mod podman;
 pub mod session;
 pub mod swarm;
 pub mod terminal;

@@ -62,6 +62,27 @@ const ENGINES: &[Engine] = &[
         images: &[images::BUSYBOX],
         minutes: 20,
     },
+        name: "podman",
+        title: "Podman as root",
+        packages: packages::PODMAN,
+        images: &[images::BUSYBOX],
+        minutes: 40,
+    },
+    Engine {
+        name: "podman-rootless",
+        title: "Podman as a user without privilege",
+        packages: packages::PODMAN,
+        images: &[images::BUSYBOX],
+        minutes: 40,
+    },
+    Engine {
+        name: "podman-systemd",
+        title: "Podman with systemd's cgroups",
+        packages: packages::PODMAN,
+        images: &[images::BUSYBOX],
+        minutes: 40,
+    },
+    Engine { name: "buildah", title: "Buildah", packages: packages::PODMAN, images: &[images::BUSYBOX], minutes: 20 },
 ];
 
 /// What the command takes.
