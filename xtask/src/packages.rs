@@ -58,6 +58,17 @@ pub(crate) const DOCKER: &[Package] = &[
     package("iptables", "iptables", "the network of the engine's containers"),
 ];
 
+/// For the scenarios under containerd's CRI.
+pub(crate) const CRI: &[Package] = &[
+    package("docker-registry", "docker-registry", "images are pulled from it"),
+    package("containernetworking-plugins", "/usr/lib/cni/bridge", "the network of pods"),
+    package("iptables", "iptables", "the network of pods"),
+    package("gcc", "cc", "compiles what is in the images"),
+    package("libc6-dev", "/usr/include/stdio.h", "compiles what is in the images"),
+    package("busybox-static", "busybox", "the containers' programs"),
+    package("bash-static", "/bin/bash-static", "the containers' shell"),
+];
+
 /// For the benches.
 pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),
