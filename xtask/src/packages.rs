@@ -58,6 +58,17 @@ pub(crate) const DOCKER: &[Package] = &[
     package("iptables", "iptables", "the network of the engine's containers"),
 ];
 
+/// For Compose, where no newer one can be built.
+pub(crate) const COMPOSE: &[Package] = &[
+    package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),
+    package("iptables", "iptables", "the network of the engine's containers"),
+    package("docker-compose", "/usr/bin/docker-compose", "starts applications of several containers"),
+    package("curl", "curl", "asks the applications for their pages"),
+];
+
+/// For the images of applications.
+pub(crate) const IMAGES: &[Package] = &[package("debootstrap", "debootstrap", "an image with Flask, Redis and nginx")];
+
 /// For the scenarios under containerd's CRI.
 pub(crate) const CRI: &[Package] = &[
     package("docker-registry", "docker-registry", "images are pulled from it"),

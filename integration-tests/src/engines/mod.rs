@@ -4,9 +4,11 @@
 //! `RUNTIME` says who is judged, as for every other test; `ENGINE_IMAGES` is the folder with the images that `cargo xtask
 //! engines` has made. Everything an engine keeps is in a folder and namespaces of the lane.
 
+pub mod compose;
 pub mod cri;
 pub mod docker;
 pub mod session;
+pub mod swarm;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;

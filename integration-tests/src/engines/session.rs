@@ -74,6 +74,11 @@ impl Session {
         self.variables.push((name.to_owned(), value.into()));
     }
 
+    /// What removes everything from now on.
+    pub fn cleaned_by(&mut self, cleaning: &'static str) {
+        self.cleaning = cleaning;
+    }
+
     /// A program that is found by this name before any other.
     pub fn program(&self, name: &str, path: impl AsRef<Path>) {
         symlink(path, self.home.join("bin").join(name)).unwrap();

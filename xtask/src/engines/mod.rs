@@ -4,6 +4,7 @@ mod cri;
 mod images;
 mod lines;
 mod registry;
+mod tools;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ pub(crate) struct Engine {
     /// As pages call it.
     title: &'static str,
     packages: &'static [Package],
+    /// What is not Debian's.
+    tools: &'static [tools::Tool],
     /// What its scenarios have images of.
     images: &'static [images::Image],
     /// Makes what it needs beside that, below a folder: variables for the scenarios.
@@ -37,6 +40,37 @@ const ENGINES: &[Engine] = &[
         name: "docker",
         title: "Docker Engine",
         packages: packages::DOCKER,
+        tools: &[],
+        images: &[images::BUSYBOX],
+        prepare: None,
+        by_shim: false,
+        minutes: 20,
+    },
+    Engine {
+        name: "tutorial",
+        title: "The steps of Docker's tutorials",
+        packages: packages::COMPOSE,
+        tools: &[],
+        images: &[images::BUSYBOX, images::DEBIAN],
+        prepare: None,
+        by_shim: false,
+        minutes: 20,
+    },
+    Engine {
+        name: "compose",
+        title: "Compose",
+        packages: packages::COMPOSE,
+        tools: &[tools::COMPOSE],
+        images: &[images::BUSYBOX, images::DEBIAN],
+        prepare: None,
+        by_shim: false,
+        minutes: 30,
+    },
+    Engine {
+        name: "swarm",
+        title: "Swarm",
+        packages: packages::DOCKER,
+        tools: &[],
         images: &[images::BUSYBOX],
         prepare: None,
         by_shim: false,
@@ -46,6 +80,7 @@ const ENGINES: &[Engine] = &[
         name: "cri",
         title: "containerd CRI",
         packages: packages::CRI,
+        tools: &[],
         images: &[],
         prepare: Some(cri::prepare),
         by_shim: true,
@@ -143,7 +178,8 @@ impl Engine {
     fn source(&self) -> Result<String> {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|why| why.to_string())?;
         let packages = self.packages.iter().map(Package::version).collect::<Result<Vec<_>>>()?;
-        Ok(format!("{}; kernel {}", packages.join(", "), kernel.trim()))
+        let tools = self.tools.iter().map(tools::Tool::version);
+        Ok(format!("{}; kernel {}", packages.into_iter().chain(tools).collect::<Vec<_>>().join(", "), kernel.trim()))
     }
 
     /// The shim that is judged; `None` where the runtime is under one of containerd's, or there are no shims.
@@ -176,6 +212,11 @@ impl Engine {
         command.envs(shim.map(|shim| ("SHIM", shim)));
         // /media: a folder that every machine has and that nothing needs.
         command.env("LANE_DATA", "/media").env("LANE_TIMEOUT", (self.minutes * 60).to_string());
+        for tool in self.tools {
+            if let Some(path) = tool.get(&folder()?) {
+                command.env(tool.variable, path);
+            }
+        }
         let mut outcomes = lines::Outcomes::default();
         run::watch(&mut command, |line| outcomes.add(line))?;
         Ok(Run { runtime: runtime.name.clone(), outcomes: outcomes.whole()? })
