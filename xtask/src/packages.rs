@@ -77,7 +77,6 @@ pub(crate) const CRI: &[Package] = &[
     package("gcc", "cc", "compiles what is in the images"),
     package("libc6-dev", "/usr/include/stdio.h", "compiles what is in the images"),
     package("busybox-static", "busybox", "the containers' programs"),
-    package("bash-static", "/bin/bash-static", "the containers' shell"),
 ];
 
 /// For the benches.

@@ -14,7 +14,8 @@ use crate::run::{Result, bounded, succeed};
 const ROOTFS: Image = Image { file: "cri.tar", make: rootfs };
 
 /// Where the programs of that root filesystem are in it, and their sources here.
-const PROGRAMS: &[(&str, &str)] = &[("usr/sbin/nginx", "server"), ("nnp", "effective-uid"), ("pause", "pause")];
+const PROGRAMS: &[(&str, &str)] =
+    &[("bin/sh", "sh"), ("usr/sbin/nginx", "server"), ("nnp", "effective-uid"), ("pause", "pause")];
 
 /// Applets that busybox has not, as scripts.
 const APPLETS: &[(&str, &str)] =
@@ -83,12 +84,11 @@ fn tools() -> Result<PathBuf> {
 fn rootfs(rootfs: &Path) -> Result<()> {
     images::busybox(rootfs)?;
     let failed = |why: std::io::Error| format!("{}: {why}", rootfs.display());
-    // A masked path hides the file that a link leads to: ls has to be one of its own, and executed, which busybox's shell
-    // does not do.
-    for (name, program) in [("ls", "/bin/busybox"), ("sh", "/bin/bash-static")] {
-        let place = rootfs.join("bin").join(name);
-        std::fs::remove_file(&place).and_then(|()| std::fs::copy(program, &place)).map_err(failed)?;
+    // A masked path hides the file that a link leads to: ls has to be one of its own. sh is compiled below.
+    for name in ["ls", "sh"] {
+        std::fs::remove_file(rootfs.join("bin").join(name)).map_err(failed)?;
     }
+    std::fs::copy("/bin/busybox", rootfs.join("bin/ls")).map_err(failed)?;
     for (name, script) in APPLETS {
         executable(&rootfs.join("bin").join(name), script.as_bytes(), 0o755).map_err(failed)?;
     }

@@ -63,7 +63,9 @@ fn stops(cri: &Session) {
 }
 
 fn tells_figures(cri: &Session) {
-    let pod = pod(cri, "four", json!({}));
+    // The figures of a pod are those of the cgroup that a kubelet has made for it.
+    cri.ok("mkdir -p /sys/fs/cgroup/figures");
+    let pod = pod(cri, "four", json!({"linux": {"cgroup_parent": "/figures"}}));
     let id = container(cri, &pod, "sleeps", json!({"command": ["sleep", "1000"]}));
     cri.prints(
         &format!("crictl stats -o json {id} | tr -d ' \\n' | grep -o '\"id\":\"{id}\"'"),
