@@ -55,7 +55,7 @@ const WANTED: &[Wanted] = &[
 ///
 /// # Errors
 /// What cannot be had: then nothing is known of the runtime.
-pub(super) fn prepare(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+pub(super) fn prepare(folder: &Path) -> Result<super::Variables> {
     let tools = tools()?;
     let containerd = containerd::newest().ok_or("there is no containerd")?;
     let rootfs = images::made(&[ROOTFS], &folder.join("images"))?.join(ROOTFS.file);

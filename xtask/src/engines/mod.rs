@@ -16,6 +16,9 @@ use crate::suites::reasons::ENGINES as REASONS;
 use crate::suites::report::{self, Report};
 use crate::suites::{self, Runtime};
 
+/// What scenarios are told, by the names of the variables.
+type Variables = Vec<(&'static str, PathBuf)>;
+
 /// An engine, or a way to use one.
 pub(crate) struct Engine {
     name: &'static str,
@@ -27,7 +30,7 @@ pub(crate) struct Engine {
     /// What its scenarios have images of.
     images: &'static [images::Image],
     /// Makes what it needs beside that, below a folder: variables for the scenarios.
-    prepare: Option<fn(&Path) -> Result<Vec<(&'static str, PathBuf)>>>,
+    prepare: Option<fn(&Path) -> Result<Variables>>,
     /// Whether planc is under it as a shim, and runc with a shim of containerd's.
     by_shim: bool,
     /// How many minutes a run may take.
