@@ -83,6 +83,16 @@ pub(crate) const PODMAN: &[Package] = &[
     package("catatonit", "catatonit", "the init of Podman's containers and pods"),
 ];
 
+/// For the scenarios under containerd's CRI.
+pub(crate) const CRI: &[Package] = &[
+    package("docker-registry", "docker-registry", "images are pulled from it"),
+    package("containernetworking-plugins", "/usr/lib/cni/bridge", "the network of pods"),
+    package("iptables", "iptables", "the network of pods"),
+    package("gcc", "cc", "compiles what is in the images"),
+    package("libc6-dev", "/usr/include/stdio.h", "compiles what is in the images"),
+    package("busybox-static", "busybox", "the containers' programs"),
+];
+
 /// For the benches.
 pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),

@@ -9,8 +9,8 @@ use crate::run::{Result, bounded, stdout, succeed};
 /// An image: what its file is called, and who makes its root filesystem in a folder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Image {
-    file: &'static str,
-    make: fn(&Path) -> Result<()>,
+    pub(super) file: &'static str,
+    pub(super) make: fn(&Path) -> Result<()>,
 }
 
 /// busybox, with `root` and `user`.
@@ -40,7 +40,7 @@ pub(super) fn made(images: &[Image], folder: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-fn busybox(rootfs: &Path) -> Result<()> {
+pub(super) fn busybox(rootfs: &Path) -> Result<()> {
     let failed = |why: std::io::Error| format!("{}: {why}", rootfs.display());
     for folder in ["bin", "dev", "etc", "home/user", "proc", "root", "run", "sys", "tmp", "var"] {
         std::fs::create_dir_all(rootfs.join(folder)).map_err(failed)?;

@@ -90,7 +90,10 @@ fn not_executable_is_126(docker: &Session) {
 fn in_a_folder_that_is_not_there(docker: &Session) {
     one(docker, "");
     let printed = docker.sh("docker exec -w /not/there one true");
-    assert!(matches!(printed.status.code(), Some(126 | 127)) && (printed.out() + &printed.err()).contains("/not/there"), "{printed:?}");
+    assert!(
+        matches!(printed.status.code(), Some(126 | 127)) && (printed.out() + &printed.err()).contains("/not/there"),
+        "{printed:?}"
+    );
 }
 
 fn privileged(docker: &Session) {

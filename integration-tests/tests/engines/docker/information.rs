@@ -60,20 +60,23 @@ fn logs_follow(docker: &Session) {
 fn inspect_process(docker: &Session) {
     docker.ok("docker run -d --name one busybox sleep 1000");
     docker.prints("tr '\\0' ' ' < /proc/$(pid one)/cmdline", "sleep 1000 ");
-    docker.prints("docker inspect -f '{{.State.Running}} {{.State.OOMKilled}} {{.State.Dead}} {{.State.Error}}' one", "true false false ");
+    docker.prints(
+        "docker inspect -f '{{.State.Running}} {{.State.OOMKilled}} {{.State.Dead}} {{.State.Error}}' one",
+        "true false false ",
+    );
 }
 
 fn inspect_times(docker: &Session) {
     docker.ok("docker run --name one busybox sleep 1");
-    docker.ok(
-        "a=$(date -d $(docker inspect -f '{{.State.StartedAt}}' one) +%s%3N)
+    docker.ok("a=$(date -d $(docker inspect -f '{{.State.StartedAt}}' one) +%s%3N)
          b=$(date -d $(docker inspect -f '{{.State.FinishedAt}}' one) +%s%3N)
-         test $((b - a)) -ge 900 && test $((b - a)) -lt 60000",
-    );
+         test $((b - a)) -ge 900 && test $((b - a)) -lt 60000");
 }
 
 fn ps_filters(docker: &Session) {
-    docker.ok("docker run -d --name one busybox sleep 1000; docker run -d --name two busybox sleep 1000; docker pause two");
+    docker.ok(
+        "docker run -d --name one busybox sleep 1000; docker run -d --name two busybox sleep 1000; docker pause two",
+    );
     docker.ok("docker create --name three busybox true; docker run --name four busybox true");
     docker.prints(
         "for s in running paused created exited; do docker ps -a --filter status=$s --format '{{.Names}}'; done",

@@ -17,7 +17,8 @@ const PIDS: Need = controller!("pids");
 const IO: Need = controller!("io");
 const NO_MEMORY: Need = Need::Works("! grep -qw memory /sys/fs/cgroup/cgroup.controllers");
 /// The weight is that of a scheduler of block devices, or of the cost model.
-const IO_WEIGHT: Need = Need::Works("d=/sys/fs/cgroup/w$$; mkdir $d && { ls $d | grep -qE 'io.(bfq.)?weight'; s=$?; rmdir $d; exit $s; }");
+const IO_WEIGHT: Need =
+    Need::Works("d=/sys/fs/cgroup/w$$; mkdir $d && { ls $d | grep -qE 'io.(bfq.)?weight'; s=$?; rmdir $d; exit $s; }");
 
 integration_tests::scenarios! {
     default_cgroup,

@@ -37,12 +37,16 @@ fn serving(docker: &Session, name: &str, flags: &str) {
 
 fn bridge(docker: &Session) {
     docker.prints("docker run --rm busybox ls /sys/class/net | tr '\\n' ' '", "eth0 lo ");
-    docker.prints("docker run --rm busybox ip route | head -1 | cut -d ' ' -f 1,2,3", &docker.ok("echo default via $(ip -4 -br address show docker0 | awk '{print $3}' | cut -d / -f 1)"));
+    docker.prints(
+        "docker run --rm busybox ip route | head -1 | cut -d ' ' -f 1,2,3",
+        &docker.ok("echo default via $(ip -4 -br address show docker0 | awk '{print $3}' | cut -d / -f 1)"),
+    );
 }
 
 fn none(docker: &Session) {
     docker.prints("docker run --rm --network none busybox sh -c 'ls /sys/class/net; ip route'", "lo");
-    docker.prints("docker run --rm --network none busybox ping -c 1 -W 1 127.0.0.1 | grep -c '1 packets received'", "1");
+    docker
+        .prints("docker run --rm --network none busybox ping -c 1 -W 1 127.0.0.1 | grep -c '1 packets received'", "1");
 }
 
 fn host_reaches_it(docker: &Session) {
@@ -83,7 +87,10 @@ fn names_in_a_network(docker: &Session) {
     docker.ok("docker network create net");
     serving(docker, "one", "--network net");
     docker.prints("docker run --rm --network net busybox wget -qO- http://one", "one");
-    docker.prints("docker run --rm --network net busybox cat /etc/resolv.conf | grep nameserver", "nameserver 127.0.0.11");
+    docker.prints(
+        "docker run --rm --network net busybox cat /etc/resolv.conf | grep nameserver",
+        "nameserver 127.0.0.11",
+    );
 }
 
 fn aliases(docker: &Session) {
@@ -108,7 +115,10 @@ fn connected_while_it_runs(docker: &Session) {
     docker.ok("docker network create net");
     serving(docker, "one", "--network net");
     docker.ok("docker run -d --name two busybox sleep 1000; docker network connect net two");
-    docker.prints("docker exec two ls /sys/class/net | tr '\\n' ' '; docker exec two wget -qO- http://one", "eth0 eth1 lo one");
+    docker.prints(
+        "docker exec two ls /sys/class/net | tr '\\n' ' '; docker exec two wget -qO- http://one",
+        "eth0 eth1 lo one",
+    );
 }
 
 fn disconnected_while_it_runs(docker: &Session) {
@@ -122,13 +132,19 @@ fn fixed_address(docker: &Session) {
 }
 
 fn mac_address(docker: &Session) {
-    docker.prints("docker run --rm --mac-address 02:42:0a:0b:0c:0d busybox cat /sys/class/net/eth0/address", "02:42:0a:0b:0c:0d");
+    docker.prints(
+        "docker run --rm --mac-address 02:42:0a:0b:0c:0d busybox cat /sys/class/net/eth0/address",
+        "02:42:0a:0b:0c:0d",
+    );
 }
 
 fn internal_network(docker: &Session) {
     docker.ok("docker network create --internal net");
     serving(docker, "one", "--network net");
-    docker.prints("docker run --rm --network net busybox sh -c 'wget -qO- http://one; ip route | grep -c default || true'", "one\n0");
+    docker.prints(
+        "docker run --rm --network net busybox sh -c 'wget -qO- http://one; ip route | grep -c default || true'",
+        "one\n0",
+    );
 }
 
 fn restarted_keeps_its_port(docker: &Session) {

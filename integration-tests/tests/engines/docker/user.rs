@@ -38,14 +38,21 @@ fn more_groups(docker: &Session) {
 }
 
 fn home(docker: &Session) {
-    docker.prints("docker run --rm --user user busybox sh -c 'echo $HOME; cd; touch mine; stat -c %U mine'", "/home/user\nuser");
+    docker.prints(
+        "docker run --rm --user user busybox sh -c 'echo $HOME; cd; touch mine; stat -c %U mine'",
+        "/home/user\nuser",
+    );
 }
 
 /// What every image does whose program logs to files that are links to them, as nginx's does.
 fn may_write_its_streams(docker: &Session) {
-    let printed = docker.sh("docker run --rm --user 1000 busybox sh -c 'echo out > /dev/stdout; echo err > /dev/stderr'");
+    let printed =
+        docker.sh("docker run --rm --user 1000 busybox sh -c 'echo out > /dev/stdout; echo err > /dev/stderr'");
     assert_eq!((printed.ok().out(), printed.err()), ("out\n".to_owned(), "err\n".to_owned()));
-    docker.prints("docker run --rm --user 1000 -t busybox sh -c 'echo out > /dev/stdout; echo err > /dev/stderr'", "out\r\nerr");
+    docker.prints(
+        "docker run --rm --user 1000 -t busybox sh -c 'echo out > /dev/stdout; echo err > /dev/stderr'",
+        "out\r\nerr",
+    );
     docker.prints("docker run --name one -d --user 1000 busybox sh -c 'echo out > /dev/stdout' > /dev/null; docker wait one; docker logs one", "0\nout");
 }
 
