@@ -88,6 +88,15 @@ impl Master {
         }
     }
 
+    /// Reads what was printed until now.
+    pub fn read_what_is_there(&mut self) {
+        let mut buffer = [0; 65_536];
+        // WouldBlock, or EIO: the other end is closed.
+        while let Ok(count @ 1..) = self.file.read(&mut buffer) {
+            self.seen.extend(&buffer[..count]);
+        }
+    }
+
     /// Types.
     pub fn type_in(&mut self, text: &str) {
         self.file.write_all(text.as_bytes()).unwrap();

@@ -1,8 +1,8 @@
 //! An engine that runs: its commands, as people type them, and its end.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::{self, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -90,6 +90,13 @@ impl Session {
     /// A program that is found by this name before any other.
     pub fn program(&self, name: &str, path: impl AsRef<Path>) {
         symlink(path, self.home.join("bin").join(name)).unwrap();
+    }
+
+    /// The same, for a program that is this script.
+    pub fn script(&self, name: &str, text: &str) {
+        let path = self.home.join("bin").join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
 
     /// A path in the engine's folder.
