@@ -27,7 +27,7 @@ const CLEANING: &str = r#"
 /// What runtimes keep of a container, and its cgroup.
 const RESTS: &str = "
     for states in runc crun planc; do
-        [ ! -d $STATES/$states ] || find $STATES/$states -mindepth 1 -maxdepth 1
+        [ ! -d $STATES/$states ] || find $STATES/$states -mindepth 1 -maxdepth 1 ! -name '.*'
     done
     find /sys/fs/cgroup/ -name 'libpod-*' -type d
 ";
@@ -48,6 +48,10 @@ pub fn start_systemd(runtime: &Runtime) -> Session {
     assert_eq!(Lane::current(), Lane::UmlSystemd, "there is no systemd in this lane");
     let mut session = new(runtime, "/run/p", &data(), "systemd");
     session.set("STATES", "/run");
+    // Podman has systemd's timers call podman again.
+    session.ok(
+        "systemctl set-environment CONTAINERS_CONF=$CONTAINERS_CONF CONTAINERS_STORAGE_CONF=$CONTAINERS_STORAGE_CONF",
+    );
     with_image(session)
 }
 
