@@ -217,6 +217,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::Undump {} => sys::set_dumpable(false),
         InitOp::BecomeRoot {} => isolate::become_root(),
         InitOp::Refork {} => isolate::refork(init.recorder),
+        InitOp::RaiseLoopback {} => isolate::raise_loopback(),
         InitOp::NewSession {} => sys::setsid(),
         InitOp::Propagate { kind } => mounts::propagate(kind),
         InitOp::MakeStage { at } => mounts::make_stage(init, at.0),

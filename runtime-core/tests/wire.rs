@@ -248,6 +248,7 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
         InitOp::BecomeRoot {},
         InitOp::Refork {},
         InitOp::NewSession {},
+        InitOp::RaiseLoopback {},
         InitOp::WriteSysctl { proc: slot, key: text, value: &v.bytes },
         InitOp::SetHostname { name: &v.bytes },
         InitOp::SetDomainname { name: &[] },

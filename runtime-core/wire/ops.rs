@@ -343,6 +343,8 @@ ops! {
         => "label itself: {} in attr/{}", Quoted(*value), Bare(*file);
     /// fsetxattr(2) of security.selinux on the root of a mount that takes no `context=` (mqueue).
     76 LabelMount { slot: Slot, label: Text<'a> } => "label the mount in {slot}: {}", Quoted(*label);
+    /// SIOCSIFFLAGS (netdevice(7)): in a network namespace that is new even the loopback interface is down.
+    77 RaiseLoopback {} => "set the loopback interface up";
 }
 
 /// What of SECCOMP_FILTER_FLAG_* is set, behind a sentence.

@@ -33,6 +33,7 @@ integration_tests::tests! {
     refuses_a_duplicate_rlimit,
     user_and_groups,
     groups_of_the_caller_are_dropped,
+    groups_of_the_caller_are_kept_by_annotation [Need::Planc],
     umask_is_0022_by_default,
     umask_is_as_configured,
     oom_score_is_raised,
@@ -227,6 +228,21 @@ fn groups_of_the_caller_are_dropped(scene: &Scene) {
     let empty = line(&status(scene, bundle.set("/process/user/additionalGids", json!([]))), "Groups");
     setgroups(&own).unwrap();
     assert_eq!((absent.as_str(), empty.as_str()), ("", ""));
+}
+
+/// What Podman's `--group-add keep-groups` asks for. (runc has no such thing.)
+fn groups_of_the_caller_are_kept_by_annotation(scene: &Scene) {
+    let own = getgroups().unwrap();
+    setgroups(&[Gid::from_raw(0), Gid::from_raw(27)]).unwrap();
+    let mut bundle = scene.bundle();
+    bundle.set("/process/user/additionalGids", json!([5]));
+    let groups = |bundle: &mut Bundle, value: &str| {
+        bundle.set("/annotations", json!({"run.oci.keep_original_groups": value}));
+        line(&status(scene, bundle), "Groups")
+    };
+    let (kept, set) = (groups(&mut bundle, "1"), groups(&mut bundle, "0"));
+    setgroups(&own).unwrap();
+    assert_eq!((kept.as_str(), set.as_str()), ("0 27", "5"));
 }
 
 fn umask_is_0022_by_default(scene: &Scene) {

@@ -99,6 +99,10 @@ impl<'a> Names<'a> {
     }
 }
 
+/// What Podman asks by for its caller's supplementary groups, instead of any that config.json has (podman-run(1),
+/// `--group-add keep-groups`).
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
 /// Who the program runs as.
 #[derive(Debug)]
 pub(super) struct User<'a> {
@@ -148,8 +152,13 @@ impl<'a> User<'a> {
         Ok(Self { uid: user.uid(), gid: user.gid(), groups, umask })
     }
 
-    /// Always set, even to none, or the caller's would leak (CVE-2023-25173); but a user namespace may deny setgroups(2).
+    /// Always set, even to none, or the caller's would leak (CVE-2023-25173), unless it says that they shall; but a user
+    /// namespace may deny setgroups(2).
     fn settable(request: &Request<'a>, groups: &'a [u32]) -> Result<Groups<'a>, Invalid> {
+        let annotations = request.spec.annotations().as_ref();
+        if annotations.and_then(|all| all.get(KEEP_GROUPS)).is_some_and(|value| value == "1") {
+            return Ok(Groups::Keep);
+        }
         match request.ids.setgroups() {
             Setgroups::Allowed => Ok(Groups::Set(groups)),
             Setgroups::Unknown if groups.is_empty() => Ok(Groups::Leave),

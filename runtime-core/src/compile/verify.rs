@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 40] = [
+const AT_MOST_ONCE: [&str; 41] = [
     "MakeClos",
     "MakeMonitoringGroup",
     "HoldSeccomp",
@@ -47,6 +47,7 @@ const AT_MOST_ONCE: [&str; 40] = [
     "Undump",
     "BecomeRoot",
     "Refork",
+    "RaiseLoopback",
     "MakeStage",
     "TakeNull",
     "MakeEmpty",
