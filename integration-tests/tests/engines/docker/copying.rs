@@ -26,7 +26,9 @@ fn into_a_running_one(docker: &Session) {
 }
 
 fn out_of_a_running_one(docker: &Session) {
-    docker.ok("docker run -d --name one --tmpfs /scratch busybox sleep 1000; docker exec one sh -c 'echo hello > /tmp/f'");
+    docker.ok(
+        "docker run -d --name one --tmpfs /scratch busybox sleep 1000; docker exec one sh -c 'echo hello > /tmp/f'",
+    );
     docker.prints("docker cp one:/tmp/f got; cat got", "hello");
     docker.fails("docker cp one:/tmp/none got", 1, "/tmp/none");
 }
@@ -42,12 +44,16 @@ fn a_folder(docker: &Session) {
 }
 
 fn a_stream(docker: &Session) {
-    docker.ok("docker run -d --name one busybox sleep 1000; echo piped > streamed; tar -c streamed | docker cp - one:/tmp");
+    docker.ok(
+        "docker run -d --name one busybox sleep 1000; echo piped > streamed; tar -c streamed | docker cp - one:/tmp",
+    );
     docker.prints("docker exec one cat /tmp/streamed", "piped");
 }
 
 fn owner_is_kept(docker: &Session) {
-    docker.ok("docker run -d --name one busybox sleep 1000; echo x > owned; chown 1000:50 owned; docker cp -a owned one:/tmp");
+    docker.ok(
+        "docker run -d --name one busybox sleep 1000; echo x > owned; chown 1000:50 owned; docker cp -a owned one:/tmp",
+    );
     docker.prints("docker exec one stat -c '%u %g' /tmp/owned", "1000 50");
 }
 
@@ -68,12 +74,18 @@ fn diff(docker: &Session) {
 
 fn commit(docker: &Session) {
     docker.ok("docker run --name one busybox sh -c 'echo kept > /file'; docker commit one committed");
-    docker.prints("docker run --rm committed cat /file; docker rmi committed | head -1", "kept\nUntagged: committed:latest");
+    docker.prints(
+        "docker run --rm committed cat /file; docker rmi committed | sed -n 1p",
+        "kept\nUntagged: committed:latest",
+    );
 }
 
 fn commit_with_changes(docker: &Session) {
     docker.ok("docker run --name one busybox true; docker commit -c 'CMD [\"echo\", \"by default\"]' -c 'USER 1000' -c 'ENV A=b' one committed");
-    docker.prints("docker run --rm committed; docker run --rm committed sh -c 'id -u; echo $A'; docker rmi committed > /dev/null", "by default\n1000\nb");
+    docker.prints(
+        "docker run --rm committed; docker run --rm committed sh -c 'id -u; echo $A'; docker rmi committed > /dev/null",
+        "by default\n1000\nb",
+    );
 }
 
 fn commit_a_paused_one(docker: &Session) {
@@ -90,10 +102,16 @@ fn export_and_import(docker: &Session) {
 fn save_and_load(docker: &Session) {
     docker.ok("docker run --name one busybox sh -c 'echo kept > /file'; docker commit one saved; docker save -o saved.tar saved; docker rm one; docker rmi saved");
     docker.fails("docker run --rm --pull never saved true", 125, "saved");
-    docker.prints("docker load -q -i saved.tar; docker run --rm saved cat /file; docker rmi saved > /dev/null", "Loaded image: saved:latest\nkept");
+    docker.prints(
+        "docker load -q -i saved.tar; docker run --rm saved cat /file; docker rmi saved > /dev/null",
+        "Loaded image: saved:latest\nkept",
+    );
 }
 
 fn history(docker: &Session) {
     docker.ok("docker run --name one busybox touch /file; docker commit -m 'with a file' one committed");
-    docker.prints("docker history --format '{{.Comment}}' committed | head -1; docker rmi committed > /dev/null", "with a file");
+    docker.prints(
+        "docker history --format '{{.Comment}}' committed | sed -n 1p; docker rmi committed > /dev/null",
+        "with a file",
+    );
 }

@@ -18,7 +18,8 @@ fn healthy(docker: &Session) {
 }
 
 fn unhealthy(docker: &Session) {
-    docker.ok("docker run -d --name one --health-cmd false --health-interval 0.3s --health-retries 2 busybox sleep 1000");
+    docker
+        .ok("docker run -d --name one --health-cmd false --health-interval 0.3s --health-retries 2 busybox sleep 1000");
     docker.wait("docker inspect -f '{{.State.Health.Status}}' one | grep -x unhealthy");
     docker.prints("docker ps --filter health=unhealthy --format '{{.Names}}'", "one");
 }
@@ -39,7 +40,10 @@ fn too_slow(docker: &Session) {
 fn output_is_kept(docker: &Session) {
     docker.ok("docker run -d --name one --health-cmd 'echo looked; exit 3' --health-interval 0.3s --health-retries 1 busybox sleep 1000");
     docker.wait("docker inspect -f '{{.State.Health.Status}}' one | grep -x unhealthy");
-    docker.prints("docker inspect -f '{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}' one", "3 looked");
+    docker.prints(
+        "docker inspect -f '{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}' one",
+        "3 looked",
+    );
 }
 
 fn as_the_containers_user(docker: &Session) {

@@ -25,7 +25,9 @@ integration_tests::scenarios! {
 /// Builds `built` from this Dockerfile and a file `hello`.
 fn built(docker: &Session, flags: &str, dockerfile: &str) -> String {
     docker.ok("rm -rf context; mkdir context; echo hello > context/hello");
-    let text = docker.ok(&format!("cat > context/Dockerfile <<'END'\nFROM busybox\n{dockerfile}\nEND\ndocker build {flags} -t built context 2>&1"));
+    let text = docker.ok(&format!(
+        "cat > context/Dockerfile <<'END'\nFROM busybox\n{dockerfile}\nEND\ndocker build {flags} -t built context 2>&1"
+    ));
     docker.ok("docker image inspect built");
     text
 }
@@ -57,13 +59,20 @@ fn environment(docker: &Session) {
 
 fn several_stages(docker: &Session) {
     built(docker, "", "RUN echo compiled > /program\nFROM busybox\nCOPY --from=0 /program /app/program");
-    docker.prints("docker run --rm built sh -c 'cat /app/program; test -e /program || echo only this'", "compiled\nonly this");
+    docker.prints(
+        "docker run --rm built sh -c 'cat /app/program; test -e /program || echo only this'",
+        "compiled\nonly this",
+    );
 }
 
 fn a_step_that_fails(docker: &Session) {
     docker.ok("mkdir -p failing; printf 'FROM busybox\\nRUN echo before; exit 9\\n' > failing/Dockerfile");
     docker.fails("docker build failing 2>&1", 9, "returned a non-zero code: 9");
-    docker.fails("printf 'FROM busybox\\nRUN [\"there-is-none\"]\\n' > failing/Dockerfile; docker build failing 2>&1", 1, "there-is-none");
+    docker.fails(
+        "printf 'FROM busybox\\nRUN [\"there-is-none\"]\\n' > failing/Dockerfile; docker build failing 2>&1",
+        1,
+        "there-is-none",
+    );
 }
 
 fn cached(docker: &Session) {
@@ -76,7 +85,11 @@ fn cached(docker: &Session) {
 }
 
 fn health_check_of_an_image(docker: &Session) {
-    built(docker, "", "HEALTHCHECK --interval=1s --retries=1 CMD test -e /ok\nCMD [\"sh\", \"-c\", \"touch /ok; sleep 1000\"]");
+    built(
+        docker,
+        "",
+        "HEALTHCHECK --interval=1s --retries=1 CMD test -e /ok\nCMD [\"sh\", \"-c\", \"touch /ok; sleep 1000\"]",
+    );
     docker.ok("docker run -d --name one built");
     docker.wait("docker inspect -f '{{.State.Health.Status}}' one | grep -x healthy");
 }

@@ -40,7 +40,8 @@ fn stop_after_its_time(docker: &Session) {
 }
 
 fn kill_with_a_signal(docker: &Session) {
-    docker.ok("docker run -d --name one busybox sh -c 'trap \"echo hup\" HUP; echo ready; while :; do sleep 0.1; done'");
+    docker
+        .ok("docker run -d --name one busybox sh -c 'trap \"echo hup\" HUP; echo ready; while :; do sleep 0.1; done'");
     docker.wait("docker logs one | grep ready");
     docker.ok("docker kill -s HUP one");
     docker.wait("docker logs one | grep hup");
@@ -70,7 +71,10 @@ fn start_again(docker: &Session) {
 fn pause(docker: &Session) {
     docker.ok("docker run -d --name one busybox sh -c 'while :; do echo tick; sleep 0.1; done'");
     docker.wait("docker logs one | grep tick");
-    docker.prints("docker pause one; docker inspect -f '{{.State.Status}}' one; grep frozen $(cgroup one)/cgroup.events", "one\npaused\nfrozen 1");
+    docker.prints(
+        "docker pause one; docker inspect -f '{{.State.Status}}' one; grep frozen $(cgroup one)/cgroup.events",
+        "one\npaused\nfrozen 1",
+    );
     docker.ok("a=$(docker logs one | wc -l); sleep 0.5; b=$(docker logs one | wc -l); test $a = $b");
     docker.prints("docker unpause one; grep frozen $(cgroup one)/cgroup.events", "one\nfrozen 0");
     docker.ok("a=$(docker logs one | wc -l); sleep 0.5; b=$(docker logs one | wc -l); test $a -lt $b");
@@ -84,7 +88,10 @@ fn remove_a_paused_one(docker: &Session) {
 
 fn stop_a_paused_one(docker: &Session) {
     docker.ok("docker run -d --init --name one busybox sleep 1000; docker pause one");
-    docker.prints("docker stop -t 1 one > /dev/null; docker inspect -f '{{.State.Status}} {{.State.Paused}}' one", "exited false");
+    docker.prints(
+        "docker stop -t 1 one > /dev/null; docker inspect -f '{{.State.Status}} {{.State.Paused}}' one",
+        "exited false",
+    );
 }
 
 fn remove_a_running_one(docker: &Session) {
@@ -94,7 +101,9 @@ fn remove_a_running_one(docker: &Session) {
 }
 
 fn wait_for_many(docker: &Session) {
-    docker.ok("docker run -d --name one busybox sh -c 'sleep 0.3; exit 3'; docker run -d --name two busybox sh -c 'exit 4'");
+    docker.ok(
+        "docker run -d --name one busybox sh -c 'sleep 0.3; exit 3'; docker run -d --name two busybox sh -c 'exit 4'",
+    );
     docker.prints("docker wait one two", "3\n4");
 }
 
@@ -136,5 +145,8 @@ fn children_end_with_it(docker: &Session) {
 }
 
 fn many_at_once(docker: &Session) {
-    docker.prints("for i in $(seq 8); do docker run --rm busybox echo $i & done | sort | tr '\\n' ' '; wait", "1 2 3 4 5 6 7 8 ");
+    docker.prints(
+        "for i in $(seq 8); do docker run --rm busybox echo $i & done | sort | tr '\\n' ' '; wait",
+        "1 2 3 4 5 6 7 8 ",
+    );
 }

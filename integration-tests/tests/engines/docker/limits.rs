@@ -17,7 +17,8 @@ const PIDS: Need = controller!("pids");
 const IO: Need = controller!("io");
 const NO_MEMORY: Need = Need::Works("! grep -qw memory /sys/fs/cgroup/cgroup.controllers");
 /// The weight is that of a scheduler of block devices, or of the cost model.
-const IO_WEIGHT: Need = Need::Works("d=/sys/fs/cgroup/w$$; mkdir $d && { ls $d | grep -qE 'io.(bfq.)?weight'; s=$?; rmdir $d; exit $s; }");
+const IO_WEIGHT: Need =
+    Need::Works("d=/sys/fs/cgroup/w$$; mkdir $d && { ls $d | grep -qE 'io.(bfq.)?weight'; s=$?; rmdir $d; exit $s; }");
 
 integration_tests::scenarios! {
     default_cgroup,
@@ -66,11 +67,11 @@ fn default_cgroup(docker: &Session) {
 fn cgroup_parent(docker: &Session) {
     docker.ok("docker run -d --name one --cgroup-parent /mine/below busybox sleep 1000");
     docker.prints("cgroup one", &docker.ok("echo /sys/fs/cgroup/mine/below/$(docker inspect -f '{{.Id}}' one)"));
-    docker.ok("docker rm -f one; rmdir /sys/fs/cgroup/mine/below /sys/fs/cgroup/mine");
+    docker.ok("docker rm -f one; rmdir /sys/fs/cgroup/mine/below /sys/fs/cgroup/mine 2> /dev/null || test ! -e /sys/fs/cgroup/mine");
 }
 
 fn without_controllers(docker: &Session) {
-    docker.says("docker run --rm --memory 64m --cpus 1 --pids-limit 20 busybox echo hello 2>&1", "hello");
+    docker.says("docker run --rm --memory 64m --pids-limit 20 busybox echo hello 2>&1", "hello");
 }
 
 fn memory(docker: &Session) {

@@ -86,7 +86,7 @@ fn removed_at_its_end(docker: &Session) {
 fn init(docker: &Session) {
     docker.prints("docker run --rm --init busybox cat /proc/1/comm", "docker-init");
     // Who lost its parent is reaped by it.
-    let orphans = "(sleep 0.1 &); (sleep 0.1 &); sleep 0.6; cat /proc/[0-9]*/stat | grep -c ' Z ' || true";
+    let orphans = "(sleep 0.1 &); (sleep 0.1 &); sleep 0.6; cat /proc/[0-9]*/stat | grep -c \" Z \" || true";
     docker.prints(&format!("docker run --rm --init busybox sh -c '{orphans}'"), "0");
 }
 
@@ -119,7 +119,8 @@ fn hostname(docker: &Session) {
 }
 
 fn add_host(docker: &Session) {
-    docker.prints("docker run --rm --add-host db:10.1.2.3 busybox awk '$2 == \"db\" {print $1}' /etc/hosts", "10.1.2.3");
+    docker
+        .prints("docker run --rm --add-host db:10.1.2.3 busybox awk '$2 == \"db\" {print $1}' /etc/hosts", "10.1.2.3");
 }
 
 fn dns(docker: &Session) {
@@ -129,7 +130,9 @@ fn dns(docker: &Session) {
 }
 
 fn label(docker: &Session) {
-    docker.ok("docker run -d --name one --label tier=web busybox sleep 1000; docker run -d --name two busybox sleep 1000");
+    docker.ok(
+        "docker run -d --name one --label tier=web busybox sleep 1000; docker run -d --name two busybox sleep 1000",
+    );
     docker.prints("docker ps --filter label=tier=web --format '{{.Names}}'", "one");
 }
 
@@ -146,7 +149,8 @@ fn cidfile(docker: &Session) {
 
 fn killed_is_137(docker: &Session) {
     docker.ok("docker run -d --name one busybox sleep 1000; docker kill one");
-    docker.prints("docker wait one; docker inspect -f '{{.State.ExitCode}} {{.State.OOMKilled}}' one", "137\n137 false");
+    docker
+        .prints("docker wait one; docker inspect -f '{{.State.ExitCode}} {{.State.OOMKilled}}' one", "137\n137 false");
 }
 
 fn terminated_is_143(docker: &Session) {

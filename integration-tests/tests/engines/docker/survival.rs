@@ -72,7 +72,10 @@ fn daemon_ends(docker: &Session) {
 fn exec_and_stop_after_the_daemon(docker: &Session) {
     docker.ok("docker run -d --name one busybox sh -c 'trap \"exit 8\" TERM; while :; do sleep 0.1; done'");
     again(docker, Signal::SIGKILL, || ());
-    docker.prints("docker exec one echo hello; docker stop one; docker inspect -f '{{.State.ExitCode}}' one", "hello\none\n8");
+    docker.prints(
+        "docker exec one echo hello; docker stop one; docker inspect -f '{{.State.ExitCode}}' one",
+        "hello\none\n8",
+    );
 }
 
 fn ended_without_the_daemon(docker: &Session) {

@@ -36,7 +36,9 @@ fn window_size(docker: &Session) {
 
 fn window_pulled_larger(docker: &Session) {
     let mut terminal = Terminal::run(docker, "docker run --rm -it busybox sh");
-    terminal.enter("trap 'stty size' WINCH; until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; echo seen | tr a-z A-Z");
+    terminal.enter(
+        "trap 'stty size' WINCH; until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; echo seen | tr a-z A-Z",
+    );
     terminal.expect("SEEN");
     terminal.resize(50, 120);
     terminal.enter("until [ \"$(stty size)\" = '50 120' ]; do sleep 0.1; done; echo pulled | tr a-z A-Z; exit");
@@ -102,7 +104,8 @@ fn exec_has_its_own(docker: &Session) {
 
 fn exec_interrupted(docker: &Session) {
     docker.ok("docker run -d --name one busybox sleep 1000");
-    let mut terminal = Terminal::run(docker, "docker exec -it one sh -c 'trap \"echo caught; exit 6\" INT; echo ready; cat'");
+    let mut terminal =
+        Terminal::run(docker, "docker exec -it one sh -c 'trap \"echo caught; exit 6\" INT; echo ready; cat; true'");
     terminal.expect("ready");
     terminal.type_in("\x03");
     terminal.expect("caught");
