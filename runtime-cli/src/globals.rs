@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use runtime_core::{Error, Facts, Rootless, Runtime};
+use runtime_core::{CgroupDriver, Error, Facts, Rootless, Runtime};
 
 use crate::args::{Flag, Given, HELP, truth};
 use crate::failure::{host, invalid};
@@ -23,6 +23,8 @@ const SYSTEMD_CGROUP: Flag = Flag::switch(
     "systemd-cgroup",
     "let systemd make the cgroup: create, run and explain; the others know how it was made",
 );
+const CGROUP_MANAGER: Flag =
+    Flag::value("cgroup-manager", "who makes the cgroup: cgroupfs (default), systemd, or disabled for none at all");
 const ROOTLESS: Flag = Flag::value(
     "rootless",
     "true, false or auto (default): whether to go without a cgroup, and without a lower oom_score_adj, where that is denied",
@@ -31,7 +33,8 @@ const ROOTLESS: Flag = Flag::value(
 pub(crate) const VERSION: Flag = Flag::switch("version", "print the version").or("v");
 
 /// Every global flag.
-pub(crate) const FLAGS: [&Flag; 8] = [&ROOT, &LOG, &LOG_FORMAT, &DEBUG, &SYSTEMD_CGROUP, &ROOTLESS, &VERSION, &HELP];
+pub(crate) const FLAGS: [&Flag; 9] =
+    [&ROOT, &LOG, &LOG_FORMAT, &DEBUG, &SYSTEMD_CGROUP, &CGROUP_MANAGER, &ROOTLESS, &VERSION, &HELP];
 
 /// The version of the runtime-spec that is implemented.
 const RUNTIME_SPEC: &str = "1.3.0";
@@ -82,8 +85,8 @@ pub(crate) struct Context {
     pub(crate) runtime: Runtime,
     /// Whether that is what the caller named, rather than the usual one.
     pub(crate) names_root: bool,
-    /// Whether systemd is to make the cgroups.
-    pub(crate) systemd_cgroup: bool,
+    /// Who is to make the cgroups.
+    pub(crate) cgroup_driver: CgroupDriver,
     /// Whether the caller is taken for one who may not do what root may.
     pub(crate) rootless: Rootless,
     /// Whether nothing says where an unprivileged caller may keep states.
@@ -104,8 +107,27 @@ impl Context {
             return Err(invalid("option --root argument should not be set to /"));
         }
         log::debug!("the state directory is {}", absolute.display());
-        let systemd_cgroup = given.is(&SYSTEMD_CGROUP);
-        Ok(Self { program, runtime: Runtime::new(absolute), names_root, systemd_cgroup, rootless, homeless })
+        let cgroup_driver = cgroup_driver(given)?;
+        Ok(Self { program, runtime: Runtime::new(absolute), names_root, cgroup_driver, rootless, homeless })
+    }
+}
+
+/// What `--cgroup-manager` and `--systemd-cgroup` ask for; engines that say both mean the same by them.
+fn cgroup_driver(given: &Given) -> Result<CgroupDriver, Error> {
+    let systemd = given.is(&SYSTEMD_CGROUP);
+    let Some(name) = given.value(&CGROUP_MANAGER) else {
+        return Ok(if systemd { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs });
+    };
+    match name.to_str() {
+        Some("systemd") => Ok(CgroupDriver::Systemd),
+        Some("cgroupfs" | "disabled") if systemd => {
+            Err(invalid(format!("--systemd-cgroup and --cgroup-manager {} exclude each other", name.display())))
+        }
+        Some("cgroupfs") => Ok(CgroupDriver::Cgroupfs),
+        Some("disabled") => Ok(CgroupDriver::Disabled),
+        _ => Err(invalid(format!(
+            "invalid value {name:?} for flag -cgroup-manager: it is cgroupfs, systemd or disabled"
+        ))),
     }
 }
 
@@ -179,7 +201,30 @@ mod tests {
     #[test]
     fn what_engines_pass() {
         let context = context("--root /r --debug --log /l --log-format json --systemd-cgroup --rootless=true list");
-        assert!(context.unwrap().systemd_cgroup);
+        assert_eq!(context.unwrap().cgroup_driver, CgroupDriver::Systemd);
+    }
+
+    #[test]
+    fn who_makes_the_cgroups_is_one_of_three() {
+        for (line, wanted) in [
+            ("list", CgroupDriver::Cgroupfs),
+            ("--systemd-cgroup", CgroupDriver::Systemd),
+            ("--systemd-cgroup --cgroup-manager=systemd", CgroupDriver::Systemd),
+            ("--cgroup-manager systemd", CgroupDriver::Systemd),
+            ("--cgroup-manager=cgroupfs", CgroupDriver::Cgroupfs),
+            ("--cgroup-manager=disabled", CgroupDriver::Disabled),
+        ] {
+            assert_eq!(context(line).unwrap().cgroup_driver, wanted, "{line}");
+        }
+        for (line, wanted) in [
+            ("--cgroup-manager=x", "invalid value \"x\" for flag -cgroup-manager: it is cgroupfs, systemd or disabled"),
+            (
+                "--systemd-cgroup --cgroup-manager disabled",
+                "--systemd-cgroup and --cgroup-manager disabled exclude each other",
+            ),
+        ] {
+            assert_eq!(context(line).unwrap_err().message(), wanted, "{line}");
+        }
     }
 
     #[test]

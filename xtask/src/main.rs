@@ -49,7 +49,7 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "engines",
-        "scenarios under real engines  [all|ENGINE…] [--lane …] [--runtime PATH] [--beside] [--write] [-- PART-OF-A-NAME…]",
+        "scenarios under real engines  [all|ENGINE…] [--lane …] [--runtime PATH] [--shim PATH] [--beside] [--write] [-- PART-OF-A-NAME…]",
         engines::main,
     ),
     (

@@ -58,6 +58,41 @@ pub(crate) const DOCKER: &[Package] = &[
     package("iptables", "iptables", "the network of the engine's containers"),
 ];
 
+/// For Compose, where no newer one can be built.
+pub(crate) const COMPOSE: &[Package] = &[
+    package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),
+    package("iptables", "iptables", "the network of the engine's containers"),
+    package("docker-compose", "/usr/bin/docker-compose", "starts applications of several containers"),
+    package("curl", "curl", "asks the applications for their pages"),
+];
+
+/// For the images of applications.
+pub(crate) const IMAGES: &[Package] = &[package("debootstrap", "debootstrap", "an image with Flask, Redis and nginx")];
+
+/// For the scenarios under Podman and Buildah.
+pub(crate) const PODMAN: &[Package] = &[
+    package("podman", "podman", "an engine that planc is under"),
+    package("buildah", "buildah", "builds images with planc"),
+    package("conmon", "conmon", "watches over Podman's containers"),
+    package("golang-github-containers-common", "/usr/share/containers/seccomp.json", "Podman's own seccomp profile"),
+    package("netavark", "/usr/lib/podman/netavark", "the network of Podman's containers"),
+    package("aardvark-dns", "/usr/lib/podman/aardvark-dns", "names in the network of Podman's containers"),
+    package("iptables", "iptables", "the network of Podman's containers"),
+    package("uidmap", "newuidmap", "id maps of users without privilege"),
+    package("slirp4netns", "slirp4netns", "the network of a user without privilege"),
+    package("catatonit", "catatonit", "the init of Podman's containers and pods"),
+];
+
+/// For the scenarios under containerd's CRI.
+pub(crate) const CRI: &[Package] = &[
+    package("docker-registry", "docker-registry", "images are pulled from it"),
+    package("containernetworking-plugins", "/usr/lib/cni/bridge", "the network of pods"),
+    package("iptables", "iptables", "the network of pods"),
+    package("gcc", "cc", "compiles what is in the images"),
+    package("libc6-dev", "/usr/include/stdio.h", "compiles what is in the images"),
+    package("busybox-static", "busybox", "the containers' programs"),
+];
+
 /// For the benches.
 pub(crate) const BENCHES: &[Package] = &[
     package("runc", "runc", "measured beside planc"),

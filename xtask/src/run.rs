@@ -51,11 +51,10 @@ pub(crate) fn stdout(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).map_err(|_| format!("{} printed what is not UTF-8", shown(command)))
 }
 
-/// Runs `command`, passes its stdout on line by line and shows each line to `see`. Returns whether it succeeded.
+/// Runs `command` and shows each line of its stdout to `see`. Returns whether it succeeded.
 pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|why| not_started(command, &why))?;
     for line in lines(&mut child) {
-        println!("{line}");
         see(&line);
     }
     child.wait().map(|status| status.success()).map_err(|why| format!("{}: {why}", shown(command)))

@@ -62,9 +62,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     // What cannot be built, or a lane that cannot run, is a failure, but no reason to keep back what the rest came to.
     match subject(&options) {
         Err(why) => parts.push(Part::broken("build", &why)),
-        Ok(subject) => parts.extend(options.lanes.iter().map(|&lane| {
-            in_lane(lane, &subject, options.passed).unwrap_or_else(|why| Part::broken(lane.name(), &why))
-        })),
+        Ok(subject) => parts.extend(in_lanes(options.lanes, &subject, options.passed)),
     }
     summary(&parts, !options.passed.is_empty())
 }
@@ -104,7 +102,7 @@ fn host(passed: &[String]) -> Result<Part> {
     for command in &mut commands {
         command.args(passed);
     }
-    part("host", &mut commands, |_| {})
+    part("host", &mut commands, |line| println!("{line}"))
 }
 
 /// Builds what the lanes run. planc is the release build, as users have it; the one with failpoints and the tests
@@ -162,15 +160,44 @@ fn planc_with_failpoints() -> Result<PathBuf> {
 fn runs_in(lane: Lane, program: &str) -> bool {
     match program {
         "runtime" => true,
+        // What `cargo xtask engines` runs.
+        "engines" => false,
         // Many system calls, which are slow in uml; `cargo xtask soak` has more of them.
         "soak" => lane == Lane::Native,
         _ => lane != Lane::UmlSystemd,
     }
 }
 
+/// One lane after the other, but for the last of three: User Mode Linux has one processor, so two of its lanes are run at
+/// once, and what the last one prints is kept until the other has ended.
+fn in_lanes(lanes: &[Lane], subject: &Subject, passed: &[String]) -> Vec<Part> {
+    let run = |lane: Lane, print: &mut dyn FnMut(&str)| {
+        in_lane(lane, subject, passed, print).unwrap_or_else(|why| Part::broken(lane.name(), &why))
+    };
+    let aloud = |lane: Lane| run(lane, &mut |line| println!("{line}"));
+    let &[first, second, third] = lanes else { return lanes.iter().map(|&lane| aloud(lane)).collect() };
+    let mut parts = vec![aloud(first)];
+    std::thread::scope(|scope| {
+        let last = scope.spawn(|| {
+            let mut kept = Vec::new();
+            let part = run(third, &mut |line| kept.push(line.to_owned()));
+            (part, kept)
+        });
+        parts.push(aloud(second));
+        match last.join() {
+            Ok((part, kept)) => {
+                kept.iter().for_each(|line| println!("{line}"));
+                parts.push(part);
+            }
+            Err(_) => parts.push(Part::broken(third.name(), "its thread panicked")),
+        }
+    });
+    parts
+}
+
 /// All test programs in one lane, one after another.
-fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
-    println!("     Testing {} in lane {}", subject.runtime.display(), lane.name());
+fn in_lane(lane: Lane, subject: &Subject, passed: &[String], print: &mut dyn FnMut(&str)) -> Result<Part> {
+    print(&format!("     Testing {} in lane {}", subject.runtime.display(), lane.name()));
     let every = r#"status=0 tests=(); while [ "$1" != -- ]; do tests+=("$1"); shift; done; shift
         for test in "${tests[@]}"; do echo "     Running $test"; "$test" "$@" || status=1; done; exit $status"#;
     let mut command = lane.command()?;
@@ -196,7 +223,10 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
         };
     }
     let mut verdicts = Lines::default();
-    let part = part(lane.name(), &mut [command], |line| verdicts.add(line))?;
+    let part = part(lane.name(), &mut [command], |line| {
+        print(line);
+        verdicts.add(line);
+    })?;
     // What `cargo xtask coverage` tells is of planc, and of whole runs.
     if passed.is_empty() && subject.failpoints.is_some() {
         verdicts.leave(lane.name())?;

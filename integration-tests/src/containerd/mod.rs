@@ -387,7 +387,7 @@ pub fn shims() -> Vec<u32> {
 }
 
 /// What containerd calls a shim whose program has this name: the way back of `io.containerd.NAME.VERSION`.
-fn runtime_type(program: &str) -> String {
+pub fn runtime_type(program: &str) -> String {
     let (name, version) = program.trim_start_matches("containerd-shim-").rsplit_once('-').unwrap_or((program, "v2"));
     format!("io.containerd.{name}.{version}")
 }

@@ -29,9 +29,18 @@ cgroup() { echo "/sys/fs/cgroup$(sed -n s/^0:://p "/proc/$(pid "$1")/cgroup")"; 
 address() { docker inspect -f "{{(index .NetworkSettings.Networks \"${2:-bridge}\").IPAddress}}" "$1"; }
 "#;
 
+/// Containers outlive the daemon.
+const LIVE_RESTORE: &[&str] = &["--live-restore"];
+
 /// Starts dockerd, whose containers the runtime runs, with the image `busybox`.
 #[track_caller]
 pub fn start(runtime: &Runtime) -> Session {
+    start_with(runtime, LIVE_RESTORE)
+}
+
+/// The same, with these flags of dockerd.
+#[track_caller]
+pub fn start_with(runtime: &Runtime, flags: &[&str]) -> Session {
     let mut session = Session::new(runtime, Path::new("/run/d"), CLEANING, RESTS);
     session.set("DOCKER_HOST", format!("unix://{SOCKET}"));
     session.set("DOCKER_BUILDKIT", "0");
@@ -41,7 +50,7 @@ pub fn start(runtime: &Runtime) -> Session {
     session.program("docker", "/usr/bin/docker");
     // BuildKit, as dockerd has it built in, takes this one whatever the default is.
     session.script("runc", "#!/bin/sh\necho \"$@\" >> /run/d/runc-calls\nexec \"$RUNTIME\" \"$@\"\n");
-    serve(&session);
+    serve(&session, flags);
     let busybox = Session::images().join("busybox.tar");
     session.ok(&format!("docker import -c 'CMD [\"sh\"]' -c 'ENV PATH=/bin' {} busybox", busybox.display()));
     session
@@ -49,14 +58,15 @@ pub fn start(runtime: &Runtime) -> Session {
 
 /// Starts the daemon.
 #[track_caller]
-fn serve(session: &Session) {
+fn serve(session: &Session, flags: &[&str]) {
     let data = std::env::var("LANE_DATA").unwrap();
     let added = format!("judged={}", session.runtime.path.display());
     let words = [
         &["dockerd", "--data-root", &data, "--exec-root", "/run/docker", "--pidfile", "/run/docker.pid"][..],
         // The native lane may not lower what it has.
-        &["--oom-score-adjust", "0", "--live-restore", "--experimental"],
+        &["--oom-score-adjust", "0", "--experimental"],
         &["--add-runtime", "debian=/usr/sbin/runc", "--add-runtime", &added, "--default-runtime", "judged"],
+        flags,
     ];
     session.daemon("dockerd", &words.concat(), "docker version");
 }
@@ -66,5 +76,5 @@ fn serve(session: &Session) {
 pub fn again(session: &Session, signal: Signal, meanwhile: impl FnOnce()) {
     session.stop("dockerd", signal);
     meanwhile();
-    serve(session);
+    serve(session, LIVE_RESTORE);
 }

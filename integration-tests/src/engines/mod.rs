@@ -4,8 +4,13 @@
 //! `RUNTIME` says who is judged, as for every other test; `ENGINE_IMAGES` is the folder with the images that `cargo xtask
 //! engines` has made. Everything an engine keeps is in a folder and namespaces of the lane.
 
+pub mod buildah;
+pub mod compose;
+pub mod cri;
 pub mod docker;
+pub mod podman;
 pub mod session;
+pub mod swarm;
 pub mod terminal;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -56,6 +61,44 @@ pub struct Engine {
     pub start: fn(&Runtime) -> Session,
     /// What people do with it, by subject.
     pub scenarios: &'static [&'static [Scenario]],
+    /// Others' tests, run after the scenarios, with the parts of names that were given.
+    pub suite: Option<Suite>,
+}
+
+impl Engine {
+    /// One without tests of others.
+    pub const fn new(
+        name: &'static str,
+        start: fn(&Runtime) -> Session,
+        scenarios: &'static [&'static [Scenario]],
+    ) -> Self {
+        Self { name, start, scenarios, suite: None }
+    }
+}
+
+/// Others' tests: those that a part of a name chooses, or all.
+pub type Suite = fn(&Session, &[String]) -> Vec<Outcome>;
+
+/// How one of others' tests ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its name, without ` (` and `: `, which end a name on a line.
+    pub name: String,
+    /// How.
+    pub verdict: Verdict,
+    /// After how many milliseconds.
+    pub took: u128,
+}
+
+/// How a test ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// And what was wrong.
+    Failed(String),
+    /// And why it was not run.
+    NotRun(String),
 }
 
 /// How many scenarios ended how.
@@ -112,15 +155,19 @@ fn judge(engine: &Engine, runtime: &Runtime, filter: &[String]) -> ExitCode {
     for scenario in chosen {
         let name = scenario.short();
         if let Some(reason) = scenario.needs.iter().find_map(|need| need.lacks(runtime)) {
-            say(format_args!("NOT RUN {name}: {reason}"));
-            tally.not_run += 1;
+            tally.add(Outcome { name: name.to_owned(), verdict: Verdict::NotRun(reason), took: 0 });
             continue;
         }
         play(scenario, &session, &mut tally);
     }
+    if let Some(suite) = engine.suite {
+        match session::caught(AssertUnwindSafe(|| suite(&session, filter))) {
+            Ok(outcomes) => outcomes.into_iter().for_each(|outcome| tally.add(outcome)),
+            Err(why) => tally.add(Outcome { name: "suite".to_owned(), verdict: Verdict::Failed(why), took: 0 }),
+        }
+    }
     if let Err(left) = session.end() {
-        say(format_args!("FAIL end (0 ms): {left}"));
-        tally.failed += 1;
+        tally.add(Outcome { name: "end".to_owned(), verdict: Verdict::Failed(left), took: 0 });
     }
     let Tally { passed, failed, not_run } = tally;
     say(format_args!("{passed} passed, {failed} failed, {not_run} not run"));
@@ -133,15 +180,27 @@ fn play(scenario: &Scenario, session: &Session, tally: &mut Tally) {
     let took = begin.elapsed().as_millis();
     // What a scenario leaves behind would be in the way of the next.
     let cleaned = session::caught(AssertUnwindSafe(|| session.clean()));
-    let name = scenario.short();
-    match played.and(cleaned) {
-        Ok(()) => {
-            tally.passed += 1;
-            say(format_args!("ok {name} ({took} ms)"));
-        }
-        Err(why) => {
-            tally.failed += 1;
-            say(format_args!("FAIL {name} ({took} ms): {}", one_line(&why)));
+    let verdict = played.and(cleaned).map_or_else(Verdict::Failed, |()| Verdict::Passed);
+    tally.add(Outcome { name: scenario.short().to_owned(), verdict, took });
+}
+
+impl Tally {
+    /// Counts and tells it.
+    fn add(&mut self, outcome: Outcome) {
+        let Outcome { name, verdict, took } = outcome;
+        match verdict {
+            Verdict::Passed => {
+                self.passed += 1;
+                say(format_args!("ok {name} ({took} ms)"));
+            }
+            Verdict::Failed(why) => {
+                self.failed += 1;
+                say(format_args!("FAIL {name} ({took} ms): {}", one_line(&why)));
+            }
+            Verdict::NotRun(why) => {
+                self.not_run += 1;
+                say(format_args!("NOT RUN {name}: {}", one_line(&why)));
+            }
         }
     }
 }

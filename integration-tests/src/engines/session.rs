@@ -30,6 +30,8 @@ pub struct Session {
     pub home: PathBuf,
     /// Variables of every script.
     variables: Vec<(String, String)>,
+    /// The words of a command that executes every script.
+    by: Vec<String>,
     daemons: Mutex<Vec<(&'static str, Child)>>,
     /// Removes every container, network and volume.
     cleaning: &'static str,
@@ -56,9 +58,10 @@ impl Session {
             ("PATH".to_owned(), path),
             ("HOME".to_owned(), home.to_str().unwrap().to_owned()),
             ("RUNTIME".to_owned(), runtime.path.to_str().unwrap().to_owned()),
+            ("ENGINE_IMAGES".to_owned(), Self::images().to_str().unwrap().to_owned()),
         ];
         let home = home.to_owned();
-        Self { runtime: runtime.clone(), home, variables, daemons: Mutex::default(), cleaning, rests }
+        Self { runtime: runtime.clone(), home, variables, by: Vec::new(), daemons: Mutex::default(), cleaning, rests }
     }
 
     /// The folder with the images.
@@ -72,6 +75,16 @@ impl Session {
     /// A variable of every script and daemon from now on.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.variables.push((name.to_owned(), value.into()));
+    }
+
+    /// What removes everything from now on.
+    pub fn cleaned_by(&mut self, cleaning: &'static str) {
+        self.cleaning = cleaning;
+    }
+
+    /// Who executes every script from now on: `setpriv --reuid …`, say.
+    pub fn by(&mut self, words: &[&str]) {
+        self.by = words.iter().map(|&word| word.to_owned()).collect();
     }
 
     /// A program that is found by this name before any other.
@@ -126,6 +139,13 @@ impl Session {
         lines[lines.len().saturating_sub(8)..].join("\n")
     }
 
+    /// A command line with the environment that scripts have.
+    pub fn words(&self, words: &[&str]) -> Vec<String> {
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let own = self.by.iter().cloned().chain(["env".to_owned()]).chain(variables);
+        own.chain(words.iter().map(|&word| word.to_owned())).collect()
+    }
+
     /// Runs a script of bash to its end, whatever it is. A part of it that fails ends it.
     #[track_caller]
     pub fn sh(&self, script: &str) -> Printed {
@@ -140,8 +160,9 @@ impl Session {
 
     /// The command that runs a script of bash.
     pub fn command(&self, script: &str) -> Command {
-        let mut bash = Command::new("bash");
-        bash.args(["-euo", "pipefail", "-c", script]).current_dir(&self.home);
+        let mut words = self.by.iter().map(String::as_str).chain(["bash", "-euo", "pipefail", "-c", script]);
+        let mut bash = Command::new(words.next().unwrap());
+        bash.args(words).current_dir(&self.home);
         bash.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         bash
     }
@@ -192,7 +213,7 @@ impl Session {
     }
 
     /// Removes every container, network and volume.
-    pub(super) fn clean(&self) {
+    pub fn clean(&self) {
         self.ok(self.cleaning);
     }
 
@@ -200,7 +221,7 @@ impl Session {
     ///
     /// # Errors
     /// What is left of its containers.
-    pub(super) fn end(&self) -> Result<(), String> {
+    pub fn end(&self) -> Result<(), String> {
         let rests = self.sh(self.rests).out();
         loop {
             let last = self.daemons.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(name, _)| *name);

@@ -1,12 +1,34 @@
 //! Scenarios under real engines, by engine and subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test gives its verdict")]
 
+mod buildah;
+mod compose;
+mod cri;
 mod docker;
+mod podman;
+mod swarm;
+mod tutorial;
 
 use std::process::ExitCode;
 
 use integration_tests::engines::{self, Engine};
 
-const ENGINES: &[Engine] = &[Engine { name: "docker", start: engines::docker::start, scenarios: docker::SCENARIOS }];
+const ENGINES: &[Engine] = &[
+    Engine::new("docker", engines::docker::start, docker::SCENARIOS),
+    Engine::new("tutorial", engines::compose::start, &[tutorial::SCENARIOS]),
+    Engine::new("compose", engines::compose::start, compose::SCENARIOS),
+    Engine::new("swarm", engines::swarm::start, &[swarm::SCENARIOS]),
+    Engine::new("podman", engines::podman::start, podman::SCENARIOS),
+    Engine::new("podman-rootless", engines::podman::start_rootless, podman::ROOTLESS),
+    Engine::new("podman-systemd", engines::podman::start_systemd, podman::SYSTEMD),
+    Engine::new("buildah", engines::buildah::start, &[buildah::SCENARIOS]),
+    Engine {
+        name: "cri",
+        start: engines::cri::start,
+        scenarios: cri::SCENARIOS,
+        suite: Some(engines::cri::critest::run),
+    },
+];
 
 fn main() -> ExitCode {
     engines::main(ENGINES)

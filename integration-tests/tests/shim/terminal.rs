@@ -68,7 +68,9 @@ fn a_terminal_of_a_process(scene: &Scene) {
     let engine = Engine::new(scene);
     let (task, _first) = shown(&engine, "sleep 1000");
     let mut screen = Screen::new(scene, "e");
-    task.add_with("e", "tty; read line; echo \"[$line]\"", &screen.streams()).unwrap();
+    // As containerd's CRI asks for it: with a stderr that is not there.
+    let streams = Streams { stderr: scene.path("none").to_str().unwrap().to_owned(), ..screen.streams() };
+    task.add_with("e", "tty; read line; echo \"[$line]\"", &streams).unwrap();
     task.client.start(&task.id, "e").unwrap();
     screen.keys.writes(scene.soon());
     screen.shown.expect(scene.soon(), "/dev/pts/");

@@ -1,6 +1,6 @@
 //! What create, run and explain have in common: the flags that say how a container is made.
 
-use runtime_core::{Bundle, CgroupDriver, Container, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
+use runtime_core::{Bundle, Container, CreateOptions, Error, ErrorKind, Keyring, RootSwitch, Stdio};
 
 use crate::args::{Flag, Given};
 use crate::descriptors::Passed;
@@ -28,7 +28,7 @@ pub(super) fn options(context: &Context, given: &Given) -> Result<CreateOptions,
         console_socket: given.path(&CONSOLE_SOCKET).map(|path| absolute(&path)).transpose()?,
         root_switch: if given.is(&NO_PIVOT) { RootSwitch::Move } else { RootSwitch::Pivot },
         rootless: context.rootless,
-        cgroup_driver: if context.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs },
+        cgroup_driver: context.cgroup_driver,
         keyring: if given.is(&NO_NEW_KEYRING) { Keyring::Keep } else { Keyring::New },
         ..CreateOptions::default()
     })

@@ -94,6 +94,9 @@ pub enum CgroupDriver {
     /// systemd, asked over D-Bus for a transient unit; `cgroupsPath` is `slice:prefix:name`. An unprivileged caller asks
     /// the systemd of its own user.
     Systemd,
+    /// Nobody: the container is where its caller is, has no device filter, and may have no limits. `cgroupsPath` is not
+    /// looked at.
+    Disabled,
 }
 
 /// Which acts of the plan are performed in one go.

@@ -64,7 +64,8 @@ pub(crate) struct Sink {
 }
 
 impl Streams {
-    /// Opens the streams. Nobody is waited for, but a logging program until it is ready.
+    /// Opens the streams. Nobody is waited for, but a logging program until it is ready. With a terminal there is no stderr,
+    /// whatever is named.
     pub(crate) fn open(paths: &Paths, has_terminal: bool, reader: &Reader<'_>) -> Answer<Self> {
         let mut streams =
             Self { given: Stdio::default(), lines: Vec::new(), terminal: None, input: Input::Closed, logger: None };
@@ -72,14 +73,11 @@ impl Streams {
             let why = if has_terminal { "config.json asks for a terminal" } else { "config.json asks for no terminal" };
             return Err(Failure::invalid(format!("{why} (process.terminal), and the request for the opposite")));
         }
-        if paths.terminal && !paths.stderr.is_empty() {
-            return Err(Failure::invalid("a process with a terminal has no stderr of its own"));
-        }
         let stdin = streams.open_input(&paths.stdin, reader)?;
-        let places = [Place::read("stdout", &paths.stdout)?, Place::read("stderr", &paths.stderr)?];
+        let stdout = Place::read("stdout", &paths.stdout)?;
         if paths.terminal {
-            let [place, _] = places;
-            let sink = match place {
+            // containerd's CRI names a stderr for every exec, makes none for a terminal, and expects nothing on it.
+            let sink = match stdout {
                 Place::Program(program) => {
                     let (from, to) = pipe(reader)?;
                     streams.logger = Some(Logger::start(&program, [Some(from), None], reader)?);
@@ -97,7 +95,7 @@ impl Streams {
             streams.given.stdin = Some(given);
             streams.lines.push(Line::input(fifo, to));
         }
-        streams.open_outputs(places, reader)?;
+        streams.open_outputs([stdout, Place::read("stderr", &paths.stderr)?], reader)?;
         Ok(streams)
     }
 

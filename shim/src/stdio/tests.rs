@@ -78,9 +78,16 @@ fn what_cannot_be_opened_is_told_by_name() {
         let failure = Streams::open(&paths, false, &reader()).unwrap_err();
         assert!(failure.message.contains(why), "{failure}");
     }
-    let terminal = Paths { terminal: true, ..scene.paths() };
-    assert!(Streams::open(&terminal, true, &reader()).unwrap_err().message.contains("no stderr of its own"));
     assert!(Streams::open(&scene.paths(), true, &reader()).unwrap_err().message.contains("asks for a terminal"));
+}
+
+#[test]
+fn with_a_terminal_there_is_no_stderr_whatever_is_named() {
+    let scene = Scene::new("terminal");
+    let paths = Paths { terminal: true, stderr: scene.path("none"), ..scene.paths() };
+    let streams = Streams::open(&paths, true, &reader()).unwrap();
+    assert!(streams.terminal.is_some() && streams.given.stderr.is_none());
+    assert!(!scene.0.join("none").exists());
 }
 
 #[test]

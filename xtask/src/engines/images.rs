@@ -3,17 +3,21 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::packages;
 use crate::run::{Result, bounded, stdout, succeed};
 
 /// An image: what its file is called, and who makes its root filesystem in a folder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Image {
-    file: &'static str,
-    make: fn(&Path) -> Result<()>,
+    pub(super) file: &'static str,
+    pub(super) make: fn(&Path) -> Result<()>,
 }
 
 /// busybox, with `root` and `user`.
 pub(super) const BUSYBOX: Image = Image { file: "busybox.tar", make: busybox };
+
+/// Debian with what the applications of tutorials are made of.
+pub(super) const DEBIAN: Image = Image { file: "debian.tar", make: debian };
 
 /// The folder that has them all, as tar files of root filesystems.
 pub(super) fn made(images: &[Image], folder: &Path) -> Result<PathBuf> {
@@ -36,7 +40,7 @@ pub(super) fn made(images: &[Image], folder: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-fn busybox(rootfs: &Path) -> Result<()> {
+pub(super) fn busybox(rootfs: &Path) -> Result<()> {
     let failed = |why: std::io::Error| format!("{}: {why}", rootfs.display());
     for folder in ["bin", "dev", "etc", "home/user", "proc", "root", "run", "sys", "tmp", "var"] {
         std::fs::create_dir_all(rootfs.join(folder)).map_err(failed)?;
@@ -52,4 +56,17 @@ fn busybox(rootfs: &Path) -> Result<()> {
         symlink("busybox", rootfs.join("bin").join(applet)).map_err(failed)?;
     }
     Ok(())
+}
+
+fn debian(rootfs: &Path) -> Result<()> {
+    packages::ensure(&[packages::IMAGES])?;
+    let include = "--include=nginx-light,python3-flask,python3-redis,redis-server";
+    let rootfs = rootfs.to_string_lossy().into_owned();
+    // What it mounts in there is gone with the namespace.
+    let words = ["--mount", "--", "debootstrap", "--variant=minbase", include, "bookworm", &rootfs];
+    succeed(bounded(20, "unshare", &words).stdout(std::process::Stdio::null()))?;
+    // Packages that are installed have no use for the files that they came in.
+    let caches = ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"];
+    let caches: Vec<String> = caches.iter().map(|folder| format!("{rootfs}/{folder}")).collect();
+    succeed(&mut bounded(1, "rm", &[&["-rf".to_owned()][..], &caches].concat()))
 }

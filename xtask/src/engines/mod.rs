@@ -1,9 +1,13 @@
 //! `cargo xtask engines`: what people do with real engines, planc in runc's place, and runc and crun beside it.
 
+mod cri;
 mod images;
 mod lines;
+mod registry;
+mod table;
+mod tools;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::lane::Lane;
 use crate::packages::{self, Package};
@@ -12,27 +16,10 @@ use crate::suites::judge::{self, Measure, Run};
 use crate::suites::reasons::ENGINES as REASONS;
 use crate::suites::report::{self, Report};
 use crate::suites::{self, Runtime};
+use table::{ENGINES, Engine};
 
-/// An engine, or a way to use one.
-pub(crate) struct Engine {
-    name: &'static str,
-    /// As pages call it.
-    title: &'static str,
-    packages: &'static [Package],
-    /// What its scenarios have images of.
-    images: &'static [images::Image],
-    /// How many minutes a run may take.
-    minutes: u32,
-}
-
-/// Every engine, in the order of `all`.
-const ENGINES: &[Engine] = &[Engine {
-    name: "docker",
-    title: "Docker Engine",
-    packages: packages::DOCKER,
-    images: &[images::BUSYBOX],
-    minutes: 20,
-}];
+/// What scenarios are told, by the names of the variables.
+type Variables = Vec<(&'static str, PathBuf)>;
 
 /// What the command takes.
 #[derive(Debug, Default)]
@@ -42,6 +29,8 @@ struct Options {
     lane: Option<Lane>,
     /// Who is judged, where it is not planc.
     runtime: Option<PathBuf>,
+    /// The shim that is judged, where there is one and it is not planc's.
+    shim: Option<PathBuf>,
     /// Whether runc and crun are run beside it.
     beside: bool,
     /// Whether docs/conformance.md gets the outcomes.
@@ -50,17 +39,17 @@ struct Options {
     filter: Vec<String>,
 }
 
-/// `engines [all|ENGINE…] [--lane native|uml|uml-systemd] [--runtime PATH] [--beside] [--write] [-- PART-OF-A-NAME…]`.
+/// `engines [all|ENGINE…] [--lane native|uml|uml-systemd] [--runtime PATH] [--shim PATH] [--beside] [--write] [-- PART-OF-A-NAME…]`.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let options = options(arguments)?;
     let chosen: Vec<&Engine> = ENGINES
         .iter()
         .filter(|engine| options.engines.is_empty() || options.engines.iter().any(|name| name == engine.name))
         .collect();
-    let lane = options.lane.unwrap_or(Lane::Native);
     let runtimes = runtimes(&options)?;
     let mut faults = Vec::new();
     for engine in chosen {
+        let lane = options.lane.unwrap_or(engine.lane);
         println!("\n     {} in lane {}", engine.title, lane.name());
         faults.extend(engine.judge(lane, &runtimes, &options)?);
     }
@@ -87,8 +76,16 @@ impl Engine {
     /// Runs it with each runtime; what has to be mended.
     fn judge(&self, lane: Lane, runtimes: &[Runtime], options: &Options) -> Result<Vec<String>> {
         packages::ensure(&[self.packages, packages::TESTS])?;
-        let runs =
-            runtimes.iter().map(|runtime| self.run(lane, runtime, &options.filter)).collect::<Result<Vec<_>>>()?;
+        let prepared = match (self.prepare)(&folder()?) {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                println!("NOT RUN {}: {why}", self.name);
+                return Ok(Vec::new());
+            }
+        };
+        let run =
+            |runtime| self.run(lane, runtime, self.shim(runtime, options)?.as_deref(), &prepared, &options.filter);
+        let runs = runtimes.iter().map(run).collect::<Result<Vec<_>>>()?;
         let place = format!("{} {}", self.name, lane.name());
         let report = Report {
             name: format!("engine {place}"),
@@ -103,7 +100,7 @@ impl Engine {
         if options.write {
             report::write(&report, REASONS, &place)?;
         }
-        if options.runtime.is_some() {
+        if options.runtime.is_some() || options.shim.is_some() {
             let failed = |run: &Run| run.outcomes.values().any(|outcome| outcome.verdict == suites::tap::Verdict::Fail);
             return Ok(report.runs.first().filter(|run| failed(run)).map(|_| place).into_iter().collect());
         }
@@ -114,24 +111,69 @@ impl Engine {
     fn source(&self) -> Result<String> {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|why| why.to_string())?;
         let packages = self.packages.iter().map(Package::version).collect::<Result<Vec<_>>>()?;
-        Ok(format!("{}; kernel {}", packages.join(", "), kernel.trim()))
+        let tools = self.tools.iter().map(tools::Tool::version);
+        Ok(format!("{}; kernel {}", packages.into_iter().chain(tools).collect::<Vec<_>>().join(", "), kernel.trim()))
     }
 
-    fn run(&self, lane: Lane, runtime: &Runtime, filter: &[String]) -> Result<Run> {
-        let folder = target_directory()?.join("engines");
-        let images = images::made(self.images, &folder.join("images"))?;
+    /// The shim that is judged; `None` where the runtime is under one of containerd's, or there are no shims.
+    fn shim(&self, runtime: &Runtime, options: &Options) -> Result<Option<PathBuf>> {
+        match &options.shim {
+            Some(shim) => Ok(Some(shim.clone())),
+            None if self.by_shim && options.runtime.is_none() && runtime.name == "planc" => {
+                run::release_shim().map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn run(
+        &self,
+        lane: Lane,
+        runtime: &Runtime,
+        shim: Option<&Path>,
+        prepared: &[(&str, PathBuf)],
+        filter: &[String],
+    ) -> Result<Run> {
+        let images = images::made(self.images, &folder()?.join("images"))?;
         let built = run::build(20, &["test", "--quiet", "--no-run", "-p", "integration-tests", "--test", "engines"])?;
         let program = built.iter().find(|built| built.name == "engines").ok_or("cargo built no test named engines")?;
         println!("\n     {}", runtime.version);
         let mut command = lane.command()?;
         command.arg(&program.path).arg(self.name).args(filter).current_dir(root());
         command.env("RUNTIME", &runtime.path).env("ENGINE_IMAGES", images);
+        command.envs(prepared.iter().map(|(name, value)| (name, value)));
+        command.envs(shim.map(|shim| ("SHIM", shim)));
         // /media: a folder that every machine has and that nothing needs.
         command.env("LANE_DATA", "/media").env("LANE_TIMEOUT", (self.minutes * 60).to_string());
+        for tool in self.tools {
+            if let Some(path) = tool.get(&folder()?) {
+                command.env(tool.variable, path);
+            }
+        }
         let mut outcomes = lines::Outcomes::default();
-        run::watch(&mut command, |line| outcomes.add(line))?;
+        run::watch(&mut command, |line| {
+            println!("{line}");
+            outcomes.add(line);
+        })?;
         Ok(Run { runtime: runtime.name.clone(), outcomes: outcomes.whole()? })
     }
+}
+
+/// What a bench under engines needs, if its arguments name one: the folder with their images.
+pub(crate) fn for_bench(arguments: &[String]) -> Result<Option<PathBuf>> {
+    let mut named = ENGINES.iter().filter(|engine| arguments.iter().any(|argument| argument == engine.name)).peekable();
+    if named.peek().is_none() {
+        return Ok(None);
+    }
+    for engine in named {
+        packages::ensure(&[engine.packages])?;
+    }
+    images::made(&[images::BUSYBOX], &folder()?.join("images")).map(Some)
+}
+
+/// Where everything is kept that engines need.
+fn folder() -> Result<PathBuf> {
+    Ok(target_directory()?.join("engines"))
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
@@ -149,6 +191,11 @@ fn options(arguments: &[String]) -> Result<Options> {
                 let path = arguments.next().ok_or("--runtime wants a path")?;
                 let path = std::fs::canonicalize(path).map_err(|why| format!("--runtime {path}: {why}"))?;
                 options.runtime = Some(path);
+            }
+            "--shim" => {
+                let path = arguments.next().ok_or("--shim wants a path")?;
+                let path = std::fs::canonicalize(path).map_err(|why| format!("--shim {path}: {why}"))?;
+                options.shim = Some(path);
             }
             "--beside" => options.beside = true,
             "--write" => options.write = true,

@@ -102,6 +102,14 @@ fn without(linux: &Linux, facts: &Facts, host: &CgroupFacts, rootless: Rootless)
     }
 }
 
+/// A caller who wants no cgroup has none, where nothing is limited.
+fn disabled(linux: &Linux) -> Result<Option<CString>, Invalid> {
+    match linux.resources().as_ref().and_then(limit) {
+        None => Ok(None),
+        Some(origin) => Err(Invalid::new(origin, "cgroups are disabled, and only a cgroup can keep a limit")),
+    }
+}
+
 /// The first limit that only a cgroup can keep. An empty object asks for nothing, and so does a device rule of a caller
 /// who can make no devices.
 fn limit(resources: &LinuxResources) -> Option<&'static str> {
@@ -185,6 +193,7 @@ pub(super) fn way(
     Ok(match launch.options.cgroup_driver {
         CgroupDriver::Cgroupfs => Way::Directory(path(linux, facts, host, launch)?),
         CgroupDriver::Systemd => Way::Unit(Unit::read(spec, linux, facts, launch)?),
+        CgroupDriver::Disabled => Way::Directory(disabled(linux)?),
     })
 }
 
@@ -280,7 +289,10 @@ fn filter_devices(request: &Request<'_>, plan: &mut Draft) -> Result<(), Invalid
         // So a container that may do everything needs no bpf(2).
         return Ok(());
     }
-    if request.facts.filters_devices() {
+    if request.facts.filters_devices() && !request.cgroup.is_made() {
+        // Only one who wants no cgroup at all comes here.
+        plan.warn(format!("without a cgroup there is no device filter: CAP_MKNOD opens every device ({DEVICES})"));
+    } else if request.facts.filters_devices() {
         plan.host(if rules.is_some() { DEVICES } else { "" }, HostOp::FilterDevices { program: &program });
     } else if program != device_filter::compile(&[])? {
         plan.warn(format!(

@@ -1,0 +1,61 @@
+//! Programs of engines that Debian does not have, or not as people use them today: go builds each once.
+
+use std::path::{Path, PathBuf};
+
+use crate::run::{Result, bounded, succeed};
+
+/// A program, and the Go package that it is built from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tool {
+    /// The variable in which the scenarios find its path.
+    pub(super) variable: &'static str,
+    name: &'static str,
+    package: &'static str,
+    version: &'static str,
+    /// What is linked into it.
+    flags: &'static str,
+}
+
+/// The second generation of Compose, as people have it today. Debian's is of the first.
+pub(super) const COMPOSE: Tool = Tool {
+    variable: "COMPOSE",
+    name: "docker-compose",
+    package: "github.com/docker/compose/v2/cmd",
+    version: "v2.35.1",
+    flags: "-X github.com/docker/compose/v2/internal.Version=v2.35.1",
+};
+
+impl Tool {
+    /// Its path; `None`, said aloud, where it cannot be built.
+    pub(super) fn get(&self, folder: &Path) -> Option<PathBuf> {
+        let told = |why: &String| println!("NOT RUN with {} {}: {why}", self.name, self.version);
+        self.built(&folder.join(self.name)).inspect_err(told).ok()
+    }
+
+    /// Its name and version.
+    pub(super) fn version(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+
+    fn built(&self, folder: &Path) -> Result<PathBuf> {
+        let program = folder.join(self.version);
+        if program.is_file() {
+            return Ok(program);
+        }
+        std::fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+        // Its own go.mod has lines that `go install` refuses. A module that asks for nothing else takes the same versions.
+        let _ = std::fs::remove_file(folder.join("go.mod"));
+        let package = format!("{}@{}", self.package, self.version);
+        let output = program.to_string_lossy();
+        let flags = format!("-s -w {}", self.flags);
+        let steps: [&[&str]; 3] = [
+            &["mod", "init", "planc.invalid/tool"],
+            &["get", &package],
+            &["build", "-trimpath", "-ldflags", &flags, "-o", &output, self.package],
+        ];
+        for step in steps {
+            succeed(bounded(30, "go", step).current_dir(folder).env("CGO_ENABLED", "0"))?;
+        }
+        Ok(program)
+    }
+}
