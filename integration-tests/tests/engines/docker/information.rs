@@ -116,8 +116,7 @@ fn attach(docker: &Session) {
 
 fn attach_with_input(docker: &Session) {
     docker.ok("docker run -d -i --name one busybox sh -c 'read line; echo read $line; sleep 0.5; exit 3'");
-    docker.prints("(echo what was typed; sleep 1) | docker attach one || echo $?", "read what was typed
-3");
+    docker.prints("(echo what was typed; sleep 1) | docker attach one || echo $?", "read what was typed\n3");
 }
 
 fn runtime_version(docker: &Session) {
