@@ -172,6 +172,13 @@ impl<'a> User<'a> {
         self.uid
     }
 
+    /// Who is not root may open /dev/stdout again only where the pipe behind it is theirs. A terminal is theirs already.
+    pub(super) fn own_streams(&self, terminal: Option<Slot>, plan: &mut Draft) {
+        if self.uid != 0 && terminal.is_none() {
+            plan.init(USER, InitOp::OwnStreams { uid: self.uid });
+        }
+    }
+
     /// Becomes the user.
     pub(super) fn set(&self, plan: &mut Draft) {
         let groups = match self.groups {
