@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 41] = [
+const AT_MOST_ONCE: [&str; 42] = [
     "MakeClos",
     "MakeMonitoringGroup",
     "HoldSeccomp",
