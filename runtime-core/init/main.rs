@@ -304,6 +304,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::SetPersonality { persona } => sys::personality(persona),
         InitOp::SetMemoryPolicy { mode, nodes } => sys::set_mempolicy(mode, nodes),
         InitOp::SetTimeOffsets { lines } => scheduling::set_time_offsets(lines),
+        InitOp::OwnStreams { uid } => terminal::own_streams(uid),
         InitOp::TakeTerminal { terminal } => terminal::take(init.slots.get(terminal)?),
     }
 }

@@ -280,6 +280,7 @@ fn process_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
             slot,
         },
         InitOp::BindConsole { place: Place { base: slot, skip: v.slot, path: text }, terminal: slot },
+        InitOp::OwnStreams { uid: number },
         InitOp::TakeTerminal { terminal: slot },
         InitOp::HoldState { state: &v.bytes },
         InitOp::RunHookInside { hook: hook(v, s) },

@@ -342,6 +342,7 @@ impl<'a> Chapters<'a> {
 
         // Confine: init gives up what the program shall not have.
         terminal::Terminal::take(console, plan);
+        self.user.own_streams(console, plan);
         rlimits::set(request, &self.limits, plan);
         self.labels.before_keyring(proc, plan);
         process::join_keyring(request, plan)?;

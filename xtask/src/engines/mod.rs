@@ -159,6 +159,18 @@ impl Engine {
     }
 }
 
+/// What a bench under engines needs, if its arguments name one: the folder with their images.
+pub(crate) fn for_bench(arguments: &[String]) -> Result<Option<PathBuf>> {
+    let mut named = ENGINES.iter().filter(|engine| arguments.iter().any(|argument| argument == engine.name)).peekable();
+    if named.peek().is_none() {
+        return Ok(None);
+    }
+    for engine in named {
+        packages::ensure(&[engine.packages])?;
+    }
+    images::made(&[images::BUSYBOX], &folder()?.join("images")).map(Some)
+}
+
 /// Where everything is kept that engines need.
 fn folder() -> Result<PathBuf> {
     Ok(target_directory()?.join("engines"))
