@@ -18,7 +18,6 @@ integration_tests::scenarios! {
     harder_to_kill [SYS_RESOURCE],
     mounted_from_outside,
     propagation,
-    groups_of_the_caller,
     unit_for_systemd,
 }
 
@@ -120,12 +119,6 @@ fn propagation(podman: &Session) {
     podman.ok("mount -t tmpfs x shared/in && touch shared/in/seen");
     podman.prints("podman exec one ls /data/in", "seen");
     podman.ok("podman rm -f -t 0 one; umount -R shared");
-}
-
-fn groups_of_the_caller(podman: &Session) {
-    // As a user with groups says it, root can too.
-    let script = "setpriv --groups 0,4333 podman run --rm --annotation run.oci.keep_original_groups=1 busybox grep Groups /proc/self/status";
-    podman.ok(&format!("{script} | grep -w 4333"));
 }
 
 fn unit_for_systemd(podman: &Session) {
