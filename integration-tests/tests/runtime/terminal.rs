@@ -412,7 +412,7 @@ fn anonymous_pipes_are_the_users(scene: &Scene) {
     running.run_detached();
     let id = scene.id();
     let run = ["run", "--bundle", bundle.arg(), &id];
-    let exec = ["exec", "--user", "1000:1000", running.id(), "sh", "-c", script];
+    let exec = ["exec", "--user", "1000:1000", &running.id, "sh", "-c", script];
     for arguments in [&run[..], &exec] {
         let done = scene.call_by(&["sh", "-c", "\"$@\" 2>&1 | cat", "sh"], arguments).done();
         assert_eq!(done.ok().stdout, "out\nerr\n1000 0\n0 0\n", "{done}");
