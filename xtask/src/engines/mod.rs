@@ -31,7 +31,7 @@ struct Options {
     runtime: Option<PathBuf>,
     /// The shim that is judged, where there is one and it is not planc's.
     shim: Option<PathBuf>,
-    /// Whether runc and crun are run beside it: Debian's, or what `RUNC` and `CRUN` name.
+    /// Whether runc and crun are run beside it: Debian's, or those that `RUNC` and `CRUN` name; an empty one is not run.
     beside: bool,
     /// Whether docs/conformance.md gets the outcomes.
     write: bool,
@@ -67,6 +67,9 @@ fn runtimes(options: &Options) -> Result<Vec<Runtime>> {
         packages::ensure(&[packages::BESIDE])?;
         for (variable, debians) in [("RUNC", "/usr/sbin/runc"), ("CRUN", "/usr/bin/crun")] {
             let path = std::env::var_os(variable).map_or_else(|| PathBuf::from(debians), PathBuf::from);
+            if path.as_os_str().is_empty() {
+                continue;
+            }
             runtimes.push(Runtime { name: variable.to_lowercase(), ..Runtime::beside(&path)? });
         }
     }
