@@ -23,7 +23,9 @@ impl Outcomes {
     ///
     /// # Errors
     /// When the last line did not come.
-    pub(super) fn whole(self) -> Result<tap::Outcomes> {
+    pub(super) fn whole(mut self) -> Result<tap::Outcomes> {
+        // It is told only where something is left behind.
+        self.outcomes.entry("end".to_owned()).or_insert_with(Outcome::pass);
         if self.ended { Ok(self.outcomes) } else { Err("the run of the scenarios did not come to its end".to_owned()) }
     }
 }
@@ -53,7 +55,8 @@ mod tests {
         assert!(Outcomes { outcomes: outcomes.outcomes.clone(), ended: false }.whole().is_err());
         outcomes.add("1 passed, 1 failed, 1 not run");
         let outcomes = outcomes.whole().unwrap_or_else(|why| panic!("{why}"));
-        assert_eq!(outcomes.len(), 3);
+        assert_eq!(outcomes.len(), 4);
+        assert_eq!(outcomes["end"], Outcome::pass());
         assert_eq!(outcomes["run::a"], Outcome::pass());
         assert_eq!(outcomes["run::b"], Outcome::fail("no: (x): y"));
         assert_eq!(outcomes["run::c"], Outcome::skip("no criu"));
