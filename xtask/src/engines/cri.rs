@@ -27,8 +27,10 @@ type Wanted = (&'static str, &'static [&'static str], &'static str, &'static [&'
 const SHELL: &[&str] = &["sh"];
 const SERVER: &[&str] = &["/usr/sbin/nginx"];
 
-/// All of them.
+/// All of them; the first two are those of Docker's own registry, for pods as people write them.
 const WANTED: &[Wanted] = &[
+    ("library/busybox", &["latest"], "", SHELL),
+    ("library/nginx", &["latest"], "", SERVER),
     ("pause", &["3.9"], "", &["/pause"]),
     ("sandbox", &["1"], "", &["/pause"]),
     ("e2e-test-images/busybox", &["1.29-2"], "", SHELL),
@@ -58,6 +60,11 @@ const WANTED: &[Wanted] = &[
 pub(super) fn prepare(folder: &Path) -> Result<super::Variables> {
     let tools = tools()?;
     let containerd = containerd::newest().ok_or("there is no containerd")?;
+    Ok(vec![("CRI_TOOLS", tools), ("CONTAINERD", containerd), ("REGISTRY", registry(folder)?)])
+}
+
+/// The storage of a registry that has every image of [`WANTED`].
+pub(super) fn registry(folder: &Path) -> Result<PathBuf> {
     let rootfs = images::made(&[ROOTFS], &folder.join("images"))?.join(ROOTFS.file);
     let storage = folder.join("registry");
     let registry = Registry::new(&storage)?;
@@ -69,7 +76,7 @@ pub(super) fn prepare(folder: &Path) -> Result<super::Variables> {
         let config = json!({"Env": [path], "User": user, "Entrypoint": [], "Cmd": program, "Labels": {"name": name}});
         registry.image(repository, tags, &config, &[&layer])?;
     }
-    Ok(vec![("CRI_TOOLS", tools), ("CONTAINERD", containerd), ("REGISTRY", storage)])
+    Ok(storage)
 }
 
 /// The folder with crictl and critest: what `CRI_TOOLS` names, or else one of `PATH`. The Go module proxy does not have them.
