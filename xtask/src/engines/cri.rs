@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::images::{self, Image};
 use super::registry::Registry;
+use super::tools;
 use crate::containerd;
 use crate::run::{Result, bounded, succeed};
 
@@ -58,7 +59,7 @@ const WANTED: &[Wanted] = &[
 /// # Errors
 /// What cannot be had: then nothing is known of the runtime.
 pub(super) fn prepare(folder: &Path) -> Result<super::Variables> {
-    let tools = tools()?;
+    let tools = tools(folder)?;
     let containerd = containerd::newest().ok_or("there is no containerd")?;
     Ok(vec![("CRI_TOOLS", tools), ("CONTAINERD", containerd), ("REGISTRY", registry(folder)?)])
 }
@@ -79,13 +80,20 @@ pub(super) fn registry(folder: &Path) -> Result<PathBuf> {
     Ok(storage)
 }
 
-/// The folder with crictl and critest: what `CRI_TOOLS` names, or else one of `PATH`. The Go module proxy does not have them.
-fn tools() -> Result<PathBuf> {
+/// The folder with crictl and critest: what `CRI_TOOLS` names, or else one of `PATH`, or else one that go fills.
+fn tools(folder: &Path) -> Result<PathBuf> {
     let named = std::env::var_os("CRI_TOOLS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = named.into_iter().chain(std::env::split_paths(&path));
     let both = |folder: &PathBuf| ["crictl", "critest"].iter().all(|tool| folder.join(tool).is_file());
-    folders.find(both).ok_or_else(|| "crictl and critest are not in PATH, nor in the folder CRI_TOOLS".to_owned())
+    if let Some(found) = folders.find(both) {
+        return Ok(found);
+    }
+    let links = folder.join("cri-tools");
+    std::fs::create_dir_all(&links).map_err(|why| format!("{}: {why}", links.display()))?;
+    let built = tools::CRI.iter().try_for_each(|tool| tool.linked(folder, &links));
+    built.map_err(|why| format!("crictl and critest are not in PATH, nor in the folder CRI_TOOLS; go: {why}"))?;
+    Ok(links)
 }
 
 fn rootfs(rootfs: &Path) -> Result<()> {

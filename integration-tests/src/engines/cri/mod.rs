@@ -52,9 +52,9 @@ pub fn start(runtime: &Runtime) -> Session {
 /// Starts the registry and containerd. The handler of a pod that names none is the one that is judged, and so is `planc`.
 #[track_caller]
 pub(super) fn serve(session: &mut Session) {
-    let containerd = given("CONTAINERD");
-    session.program("containerd", &containerd);
-    session.program("ctr", containerd.with_file_name("ctr"));
+    let program = given("CONTAINERD");
+    session.program("containerd", &program);
+    session.program("ctr", program.with_file_name("ctr"));
     let tmp = session.path("tmp");
     fs::create_dir(&tmp).unwrap();
     session.set("TMPDIR", tmp.to_str().unwrap());
@@ -63,8 +63,14 @@ pub(super) fn serve(session: &mut Session) {
     // Not every kernel has nftables.
     session.ok("iptables -t nat -L -n > /dev/null 2>&1 || for program in iptables iptables-save iptables-restore; do \
          ln -s $(command -v iptables-legacy${program#iptables}) $HOME/bin/$program; done");
-    write(session, &containerd);
+    write(session, &program);
     session.daemon("registry", &["docker-registry", "serve", "registry.yml"], ": > /dev/tcp/127.0.0.1/5000");
+    containerd(session);
+}
+
+/// Starts containerd, for the first time or again.
+#[track_caller]
+pub(super) fn containerd(session: &Session) {
     session.daemon("containerd", &["containerd", "--config", "containerd.toml"], "ctr version");
 }
 

@@ -51,7 +51,7 @@ pub fn start(runtime: &Runtime) -> Session {
     session.set("KUBECONFIG", session.path("kubeconfig").to_str().unwrap());
     session.ok(HOST);
     write(&session);
-    specs::grant_what_is_there();
+    specs::grant_what_is_there(&session);
     cri::serve(&mut session);
     control_plane(&session);
     let kubelet = include_str!("kubelet.sh");
@@ -104,6 +104,12 @@ fn write(session: &Session) {
     fs::write(session.path("kubeconfig"), config.to_string()).unwrap();
     fs::write(session.path("tokens.csv"), "all,all,1,system:masters\n").unwrap();
     fs::write(session.path("kubelet.yaml"), include_str!("kubelet.yaml")).unwrap();
+}
+
+/// Starts containerd again, which was stopped.
+#[track_caller]
+pub fn containerd_again(session: &Session) {
+    cri::containerd(session);
 }
 
 /// `kubectl apply` of this manifest.
