@@ -8,7 +8,6 @@ integration_tests::scenarios! {
     containerd_is_killed,
     a_shim_is_killed,
     the_pause_process_is_killed,
-    measured,
 }
 
 fn one(k8s: &Session) {
@@ -44,33 +43,4 @@ fn the_pause_process_is_killed(k8s: &Session) {
     k8s.ok("kill -9 $(pgrep -x pause)");
     k8s.wait("[ $(kubectl get pod one -o jsonpath='{.status.containerStatuses[0].restartCount}') -ge 1 ] && kubectl exec one -- true");
     k8s.wait("[ $(pgrep -fc 'echo [$]') = 1 ]");
-}
-
-fn measured(k8s: &Session) {
-    let mut all: Vec<(String, Vec<u128>, Vec<u128>)> = ["planc", "runc"].map(|c| (c.to_owned(), vec![], vec![])).into();
-    for round in 0..9 {
-        for (class, starts, ends) in &mut all {
-            let begin = std::time::Instant::now();
-            ready(
-                k8s,
-                &format!("m{round}"),
-                &format!(
-                    "
-                runtimeClassName: {class}
-                terminationGracePeriodSeconds: 30
-                containers: [{{name: one, image: busybox, imagePullPolicy: IfNotPresent, command: [/pause]}}]
-            "
-                ),
-            );
-            starts.push(begin.elapsed().as_millis());
-            let begin = std::time::Instant::now();
-            k8s.ok(&format!("kubectl delete pod m{round}"));
-            ends.push(begin.elapsed().as_millis());
-        }
-    }
-    for (_, starts, ends) in &mut all {
-        starts.sort();
-        ends.sort();
-    }
-    panic!("{all:?}");
 }
