@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::cri;
 use super::session::Session;
+use crate::lane::Lane;
 use crate::runtime::Runtime;
 
 /// The address of the node.
@@ -130,14 +131,20 @@ pub fn pod(session: &Session, name: &str, spec: &str) {
 #[track_caller]
 pub fn ready(session: &Session, name: &str, spec: &str) {
     pod(session, name, spec);
-    told(session, name, &format!("kubectl wait --for=condition=Ready pod/{name} --timeout=40s"));
+    told(session, name, &format!("kubectl wait --for=condition=Ready pod/{name} --timeout={}s", patience()));
 }
 
 /// The same, and waits until it has come to this end: `Succeeded` or `Failed`.
 #[track_caller]
 pub fn ends(session: &Session, name: &str, phase: &str, spec: &str) {
     pod(session, name, spec);
-    told(session, name, &format!("kubectl wait --for=jsonpath='{{.status.phase}}'={phase} pod/{name} --timeout=40s"));
+    let wait = format!("kubectl wait --for=jsonpath='{{.status.phase}}'={phase} pod/{name} --timeout={}s", patience());
+    told(session, name, &wait);
+}
+
+/// How many seconds a pod may take.
+fn patience() -> u32 {
+    40 * Lane::current().patience()
 }
 
 /// A script that must succeed; else what happened to the pod is told.
