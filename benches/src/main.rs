@@ -3,7 +3,8 @@
 //!
 //! With the argument `seccomp`: how long a seccomp profile takes to compile, beside libseccomp; in any lane.
 //!
-//! With the argument `shim`: the shims under containerd (shim.rs says what).
+//! With the argument `shim`: the shims under containerd (shim.rs says what); with `docker` or `podman`: the runtimes under that
+//! engine (engines.rs).
 //!
 //! `PLANC` is planc's binary (default: beside this one), `FLOOR` the source of the floor (default:
 //! ../shared/perf/floor.c), `ROUNDS` how many rounds of each race are counted (default 60). Only in lane native.
@@ -11,6 +12,7 @@
 
 #[path = "../../runtime-core/tests/seccomp/engine_like.rs"]
 mod engine_like;
+mod engines;
 #[path = "../../runtime-core/tests/seccomp/libseccomp.rs"]
 mod libseccomp;
 mod report;
@@ -83,8 +85,14 @@ fn main() -> ExitCode {
         say("NOT RUN: benches: a figure of another kernel is none: lane native only (cargo xtask lane native)");
         return ExitCode::SUCCESS;
     }
-    if env::args().nth(1).as_deref() == Some("shim") {
-        let failed = shim::main().err();
+    let asked: Option<fn() -> Result<(), String>> = match env::args().nth(1).as_deref() {
+        Some("shim") => Some(shim::main),
+        Some("docker") => Some(engines::docker),
+        Some("podman") => Some(engines::podman),
+        _ => None,
+    };
+    if let Some(bench) = asked {
+        let failed = bench().err();
         failed.iter().for_each(|why| say(&format!("error: {why}")));
         return if failed.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }

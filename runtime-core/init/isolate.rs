@@ -85,6 +85,24 @@ pub(crate) fn become_root() -> Result<(), Errno> {
     sys::set_dumpable(false)
 }
 
+/// A socket is of the network namespace that it was made in, whatever its family: one of AF_UNIX is in every kernel.
+pub(crate) fn raise_loopback() -> Result<(), Errno> {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    const IFF_UP: u16 = 1;
+    /// struct ifreq.
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        flags: u16,
+        unused: [u8; 22],
+    }
+    let mut request = Request { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: IFF_UP, unused: [0; 22] };
+    let socket = sys::unix_socket()?;
+    let raised = sys::ioctl_with(socket, SIOCSIFFLAGS, &mut request);
+    sys::close(socket);
+    raised.map(|_| ())
+}
+
 /// Goes on in a child that is the host's, not init's own: so nothing stands between the host and the container. The
 /// child's pid is in the recorder before the child runs, hence before its next turn.
 pub(crate) fn refork(recorder: &Recorder) -> Result<(), Errno> {

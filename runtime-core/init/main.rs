@@ -217,6 +217,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::Undump {} => sys::set_dumpable(false),
         InitOp::BecomeRoot {} => isolate::become_root(),
         InitOp::Refork {} => isolate::refork(init.recorder),
+        InitOp::RaiseLoopback {} => isolate::raise_loopback(),
         InitOp::NewSession {} => sys::setsid(),
         InitOp::Propagate { kind } => mounts::propagate(kind),
         InitOp::MakeStage { at } => mounts::make_stage(init, at.0),
@@ -303,6 +304,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::SetPersonality { persona } => sys::personality(persona),
         InitOp::SetMemoryPolicy { mode, nodes } => sys::set_mempolicy(mode, nodes),
         InitOp::SetTimeOffsets { lines } => scheduling::set_time_offsets(lines),
+        InitOp::OwnStreams { uid } => terminal::own_streams(uid),
         InitOp::TakeTerminal { terminal } => terminal::take(init.slots.get(terminal)?),
     }
 }

@@ -520,6 +520,11 @@ pub(crate) fn set_mempolicy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
     done(call(nr::SET_MEMPOLICY, [mode as usize, mask, bits, 0, 0, 0]))
 }
 
+/// socket(2): AF_UNIX, SOCK_DGRAM, SOCK_CLOEXEC.
+pub(crate) fn unix_socket() -> Result<Fd, Errno> {
+    call(nr::SOCKET, [1, 2 | 0o2_000_000, 0, 0, 0, 0]).map(|fd| Fd(fd as i32))
+}
+
 pub(crate) fn sethostname(name: &[u8]) -> Result<(), Errno> {
     done(call(nr::SETHOSTNAME, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]))
 }

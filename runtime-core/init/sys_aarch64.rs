@@ -72,7 +72,7 @@ pub(super) mod number {
     pub(crate) const EXIT: usize = 93; pub(crate) const SECCOMP: usize = 277;
     pub(crate) const FCNTL: usize = 25; pub(crate) const PIPE2: usize = 59; pub(crate) const KILL: usize = 129;
     pub(crate) const GETPID: usize = 172; pub(crate) const MEMFD_CREATE: usize = 279;
-    pub(crate) const RECVFROM: usize = 207; pub(crate) const SENDMSG: usize = 211; pub(crate) const KEYCTL: usize = 219;
+    pub(crate) const RECVFROM: usize = 207; pub(crate) const SENDMSG: usize = 211; pub(crate) const SOCKET: usize = 198; pub(crate) const KEYCTL: usize = 219;
     pub(crate) const CLONE: usize = 220; pub(crate) const EXECVE: usize = 221; pub(crate) const MMAP: usize = 222;
     pub(crate) const ACCEPT4: usize = 242; pub(crate) const WAIT4: usize = 260; pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const SETNS: usize = 268; pub(crate) const STATX: usize = 291; pub(crate) const OPEN_TREE: usize = 428;

@@ -61,7 +61,7 @@ pub(super) mod number {
     pub(crate) const FSETXATTR: usize = 190; pub(crate) const READ: usize = 0; pub(crate) const WRITE: usize = 1; pub(crate) const CLOSE: usize = 3;
     pub(crate) const LSEEK: usize = 8; pub(crate) const MMAP: usize = 9; pub(crate) const RT_SIGACTION: usize = 13;
     pub(crate) const IOCTL: usize = 16; pub(crate) const FSTATFS: usize = 138;
-    pub(crate) const RT_SIGPROCMASK: usize = 14; pub(crate) const RECVFROM: usize = 45; pub(crate) const SENDMSG: usize = 46;
+    pub(crate) const RT_SIGPROCMASK: usize = 14; pub(crate) const RECVFROM: usize = 45; pub(crate) const SENDMSG: usize = 46; pub(crate) const SOCKET: usize = 41;
     pub(crate) const GETPID: usize = 39; pub(crate) const KILL: usize = 62; pub(crate) const FCNTL: usize = 72;
     pub(crate) const EXIT: usize = 60; pub(crate) const SECCOMP: usize = 317;
     pub(crate) const PIPE2: usize = 293; pub(crate) const MEMFD_CREATE: usize = 319;

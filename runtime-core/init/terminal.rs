@@ -16,6 +16,7 @@ const TIOCSPTLCK: usize = 0x4004_5431;
 const TIOCGPTPEER: usize = 0x5441;
 /// statfs(2)
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+const PIPEFS_MAGIC: u64 = 0x5049_5045;
 /// The inode of ptmx in every devpts (Linux Documentation/filesystems/devpts.rst), and its numbers.
 const PTMX: (u64, u32, u32) = (2, 5, 2);
 /// The major number of a pty's other end (Linux Documentation/admin-guide/devices.txt).
@@ -99,5 +100,19 @@ pub(crate) fn take(terminal: Fd) -> Result<(), Errno> {
         sys::dup3(terminal, stream, 0)?;
     }
     sys::close(terminal);
+    Ok(())
+}
+
+/// A fifo, a socket, a device or a file of the host's keeps its owner: the container's user is nobody there. So does a pipe
+/// whose owner has no id in this user namespace: nobody but the host may change it.
+pub(crate) fn own_streams(uid: u32) -> Result<(), Errno> {
+    for stream in STREAMS {
+        if sys::filesystem(stream) == Ok(PIPEFS_MAGIC) {
+            match sys::fchown(stream, uid) {
+                Err(Errno::PERM) => {}
+                done => done?,
+            }
+        }
+    }
     Ok(())
 }

@@ -584,3 +584,14 @@ fn odd_classes_of_service_and_schemata() {
     let invalid = refused(&[("/linux/intelRdt", json!({}))], "/linux/intelRdt", "resctrl is not mounted");
     assert!(invalid.unsupported);
 }
+
+/// Podman asks by an annotation for its caller's groups. Images have annotations too: root is not asked by one.
+#[test]
+fn an_annotation_keeps_no_groups_of_root() {
+    let mut config = base();
+    set(&mut config, "/process/user/additionalGids", json!([5]));
+    set(&mut config, "/annotations", json!({ "run.oci.keep_original_groups": "1" }));
+    let sets_groups = |facts: &Facts| compile(&config, facts).unwrap().to_string().contains(", groups 5");
+    assert!(sets_groups(&root()));
+    assert!(!sets_groups(&Facts { initial_user_namespace: false, ..root() }));
+}

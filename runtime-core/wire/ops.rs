@@ -307,6 +307,9 @@ ops! {
     57 BindConsole { place: Place<'a>, terminal: Slot } => "bind the terminal in {terminal} to {place}";
     /// ioctl(TIOCSCTTY) and dup3(2); from here on nothing of the caller's streams is left.
     58 TakeTerminal { terminal: Slot } => "take the terminal in {terminal} as controlling terminal and standard streams";
+    /// fchown(2) of those standard streams that lie on the kernel's own pipefs (pipe(7)), so that the user may open
+    /// /dev/stdout again. Nothing else that a caller can hand over is touched: no path leads to such a pipe.
+    103 OwnStreams { uid: u32 } => "make uid {uid} the owner of the standard streams that are anonymous pipes";
     /// setgroups(2) with none. A joined user namespace may deny it for good (user_namespaces(7)); that is no error.
     60 LeaveGroups {} => "leave every group, unless the user namespace denies it";
     /// As [`Self::SetOomScore`], by who may not lower it below what an administrator set: that is no error.
@@ -343,6 +346,8 @@ ops! {
         => "label itself: {} in attr/{}", Quoted(*value), Bare(*file);
     /// fsetxattr(2) of security.selinux on the root of a mount that takes no `context=` (mqueue).
     76 LabelMount { slot: Slot, label: Text<'a> } => "label the mount in {slot}: {}", Quoted(*label);
+    /// SIOCSIFFLAGS (netdevice(7)): in a network namespace that is new even the loopback interface is down.
+    77 RaiseLoopback {} => "set the loopback interface up";
 }
 
 /// What of SECCOMP_FILTER_FLAG_* is set, behind a sentence.

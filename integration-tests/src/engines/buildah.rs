@@ -18,5 +18,9 @@ pub fn start(runtime: &Runtime) -> Session {
     session.set("STATES", "/run");
     session.set("BUILDAH_RUNTIME", runtime.path.to_str().unwrap());
     session.set("BUILDAH_ISOLATION", "oci");
+    // Where caches outlive a build: not the machine's.
+    let temporary = podman::data().join("temporary");
+    std::fs::create_dir_all(&temporary).unwrap();
+    session.set("TMPDIR", temporary.to_str().unwrap());
     podman::with_image(session)
 }

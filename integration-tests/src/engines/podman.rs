@@ -20,14 +20,14 @@ const CLEANING: &str = r#"
     podman pod rm --all --force --time 0
     podman rm --all --force --volumes --time 0
     [ -z "$(ls "$GRAPH/volumes" 2> /dev/null)" ] || podman volume prune --force
-    [ -z "$(ls "$HOME/networks" 2> /dev/null | grep -v lock)" ] || podman network prune --force
+    [ -z "$(ls "$GRAPH/../networks" 2> /dev/null | grep -v lock)" ] || podman network prune --force
     podman secret ls --quiet | xargs --no-run-if-empty podman secret rm
 "#;
 
 /// What runtimes keep of a container, and its cgroup.
 const RESTS: &str = "
     for states in runc crun planc; do
-        [ ! -d $STATES/$states ] || find $STATES/$states -mindepth 1 -maxdepth 1
+        [ ! -d $STATES/$states ] || find $STATES/$states -mindepth 1 -maxdepth 1 ! -name '.*'
     done
     find /sys/fs/cgroup/ -name 'libpod-*' -type d
 ";
@@ -48,6 +48,10 @@ pub fn start_systemd(runtime: &Runtime) -> Session {
     assert_eq!(Lane::current(), Lane::UmlSystemd, "there is no systemd in this lane");
     let mut session = new(runtime, "/run/p", &data(), "systemd");
     session.set("STATES", "/run");
+    // Podman has systemd's timers call podman again.
+    session.ok(
+        "systemctl set-environment CONTAINERS_CONF=$CONTAINERS_CONF CONTAINERS_STORAGE_CONF=$CONTAINERS_STORAGE_CONF",
+    );
     with_image(session)
 }
 
@@ -62,8 +66,8 @@ pub fn start_rootless(runtime: &Runtime) -> Session {
     session.set("XDG_RUNTIME_DIR", &own);
     session.set("STATES", &own);
     session.set("USER", "person");
-    // Of the machine only its user may use it, and Podman wants mounts that are told on.
-    session.ok("mknod -m 666 /run/tun c 10 200 && mount --bind /run/tun /dev/net/tun; mount --make-rshared /");
+    // Of the machine only its user may use it.
+    session.ok("mknod -m 666 /run/tun c 10 200 && mount --bind /run/tun /dev/net/tun");
     let cgroup = "/sys/fs/cgroup/person";
     session.ok(&format!(
         "mkdir -p {own} {cgroup}/session && chmod 755 {graph}
@@ -87,6 +91,8 @@ pub(super) fn data() -> PathBuf {
 
 /// The configuration files, in `home`; images and containers are in `data`.
 pub(super) fn new(runtime: &Runtime, home: &str, data: &Path, cgroups: &str) -> Session {
+    // What is mounted later is to be seen in containers too, as on a machine that systemd has started.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>).unwrap();
     let mut session = Session::new(runtime, Path::new(home), CLEANING, RESTS);
     let graph = data.join("graph");
     let containers = format!(
@@ -95,7 +101,7 @@ pub(super) fn new(runtime: &Runtime, home: &str, data: &Path, cgroups: &str) -> 
 {pids}
 [network]
 network_backend = \"netavark\"
-network_config_dir = \"{home}/networks\"
+network_config_dir = \"{networks}\"
 [engine]
 runtime = \"judged\"
 runtime_supports_json = [\"judged\"]
@@ -107,9 +113,11 @@ judged = [\"{runtime}\"]
 ",
         pids = if has_controller("pids") { "" } else { "pids_limit = 0" },
         runtime = runtime.path.display(),
+        // Not below /run, which a user's network namespace covers.
+        networks = data.join("networks").display(),
     );
     let storage = format!(
-        "[storage]\ndriver = \"overlay\"\nrunroot = \"{home}/run\"\ngraphroot = \"{graph}\"\n",
+        "[storage]\ndriver = \"overlay\"\nrunroot = \"{home}/run\"\ngraphroot = \"{graph}\"\nrootless_storage_path = \"{graph}\"\n",
         graph = graph.display()
     );
     for (name, text) in [("containers.conf", containers), ("storage.conf", storage)] {

@@ -139,6 +139,13 @@ impl Session {
         lines[lines.len().saturating_sub(8)..].join("\n")
     }
 
+    /// A command line with the environment that scripts have.
+    pub fn words(&self, words: &[&str]) -> Vec<String> {
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let own = self.by.iter().cloned().chain(["env".to_owned()]).chain(variables);
+        own.chain(words.iter().map(|&word| word.to_owned())).collect()
+    }
+
     /// Runs a script of bash to its end, whatever it is. A part of it that fails ends it.
     #[track_caller]
     pub fn sh(&self, script: &str) -> Printed {
@@ -206,7 +213,7 @@ impl Session {
     }
 
     /// Removes every container, network and volume.
-    pub(super) fn clean(&self) {
+    pub fn clean(&self) {
         self.ok(self.cleaning);
     }
 
@@ -214,7 +221,7 @@ impl Session {
     ///
     /// # Errors
     /// What is left of its containers.
-    pub(super) fn end(&self) -> Result<(), String> {
+    pub fn end(&self) -> Result<(), String> {
         let rests = self.sh(self.rests).out();
         loop {
             let last = self.daemons.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(name, _)| *name);

@@ -74,7 +74,7 @@ fn a_build_that_fails(buildah: &Session) {
 
 fn a_program_that_is_not_there(buildah: &Session) {
     let name = buildah.ok("buildah from localhost/busybox");
-    buildah.fails(&format!("buildah run --network none {name} there-is-none"), 127, "there-is-none");
+    buildah.fails(&format!("buildah run --network none {name} there-is-none"), 1, "executable file");
 }
 
 fn from_run_and_commit(buildah: &Session) {

@@ -17,6 +17,7 @@ integration_tests::tests! {
     absent_ones_are_the_callers,
     init_is_pid_1_of_a_new_pid_namespace,
     a_new_network_namespace_has_only_lo,
+    a_new_network_namespace_speaks_to_itself,
     joins_pid,
     joins_network,
     joins_ipc,
@@ -92,6 +93,13 @@ fn a_new_network_namespace_has_only_lo(scene: &Scene) {
     assert!(devices.lines().any(|line| line == "lo"), "{devices:?}");
     // Kernels with tunnels built in put their fallback devices into every network namespace.
     assert!(!devices.contains("eth") && !devices.contains("veth"), "{devices:?}");
+}
+
+fn a_new_network_namespace_speaks_to_itself(scene: &Scene) {
+    for bundle in [&mut scene.bundle(), scene.bundle().user_namespace(200_000)] {
+        let lo = scene.sh(bundle, "ip -o address show dev lo");
+        assert!(lo.contains("inet 127.0.0.1/8"), "{lo:?}");
+    }
 }
 
 /// B joins A's namespace of this type and has its other ones new.

@@ -33,6 +33,7 @@ integration_tests::tests! {
     refuses_a_duplicate_rlimit,
     user_and_groups,
     groups_of_the_caller_are_dropped,
+    groups_of_root_are_not_kept_by_annotation,
     umask_is_0022_by_default,
     umask_is_as_configured,
     oom_score_is_raised,
@@ -227,6 +228,18 @@ fn groups_of_the_caller_are_dropped(scene: &Scene) {
     let empty = line(&status(scene, bundle.set("/process/user/additionalGids", json!([]))), "Groups");
     setgroups(&own).unwrap();
     assert_eq!((absent.as_str(), empty.as_str()), ("", ""));
+}
+
+/// What Podman asks by for a user without privilege is nothing that an image could ask root for (CVE-2023-25173).
+fn groups_of_root_are_not_kept_by_annotation(scene: &Scene) {
+    let own = getgroups().unwrap();
+    setgroups(&[Gid::from_raw(0), Gid::from_raw(27)]).unwrap();
+    let mut bundle = scene.bundle();
+    bundle.set("/process/user/additionalGids", json!([5]));
+    bundle.set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+    let groups = line(&status(scene, &mut bundle), "Groups");
+    setgroups(&own).unwrap();
+    assert_eq!(groups, "5");
 }
 
 fn umask_is_0022_by_default(scene: &Scene) {

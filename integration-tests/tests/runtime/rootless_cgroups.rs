@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 
+use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::oracle::cgroup_root;
 use integration_tests::runtime::Kind;
@@ -20,6 +21,7 @@ integration_tests::tests! {
     has_a_cgroup_beside_a_delegated_one,
     has_a_cgroup_below_a_delegated_one [Need::Planc],
     goes_without_a_cgroup_that_it_could_not_enter [Need::Planc],
+    goes_without_a_cgroup_where_they_are_disabled [Need::Planc],
 }
 
 /// The cgroup of a process, from the hierarchy's root.
@@ -34,6 +36,21 @@ fn goes_without_a_cgroup(scene: &Scene) {
     container.run_detached();
     assert_eq!(cgroup_of(container.pid()), cgroup_of("self"));
     container.delete_force();
+}
+
+/// As Podman asks for it; root too. What only a cgroup can do is refused. (runc has no such flag.)
+fn goes_without_a_cgroup_where_they_are_disabled(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    let container = scene.container(bundle.sleep());
+    let create = |bundle: &Bundle| {
+        scene.rt(&["--cgroup-manager", "disabled", "create", "--bundle", bundle.arg(), &container.id])
+    };
+    create(&bundle).ok();
+    container.start();
+    assert_eq!(cgroup_of(container.pid()), cgroup_of("self"));
+    container.delete_force();
+    bundle.set("/linux/resources/pids", json!({"limit": 10})).write();
+    create(&bundle).fails().says("cgroups are disabled").says("/linux/resources/pids");
 }
 
 const NEEDS: &str = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";

@@ -38,6 +38,8 @@ integration_tests::tests! {
     devpts_with_little_room,
     streams_keep_their_owners,
     streams_keep_their_owners_without_a_terminal [Need::Planc],
+    anonymous_pipes_are_the_users,
+    a_fifo_keeps_its_owner [Need::Planc],
     callers_terminal_is_no_controlling_one,
     peer_is_gone_or_no_socket,
     peer_never_accepts,
@@ -399,6 +401,36 @@ fn streams_keep_their_owners_without_a_terminal(scene: &Scene) {
     let mut bundle = scene.bundle();
     bundle.set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
     with_streams(scene, &scene.container(&bundle), "run", &[]).ok();
+}
+
+/// What every program counts on that logs to /dev/stdout, as images link their log files to it.
+fn anonymous_pipes_are_the_users(scene: &Scene) {
+    let script = "echo out > /dev/stdout; echo err > /dev/stderr; stat -Lc '%u %g' /dev/stdout /dev/null";
+    let mut bundle = scene.bundle();
+    bundle.sh(script).set("/process/user", json!({ "uid": 1000, "gid": 1000 })).write();
+    let running = scene.container(scene.bundle().sleep());
+    running.run_detached();
+    let id = scene.id();
+    let run = ["run", "--bundle", bundle.arg(), &id];
+    let exec = ["exec", "--user", "1000:1000", &running.id, "sh", "-c", script];
+    for arguments in [&run[..], &exec] {
+        let done = scene.call_by(&["sh", "-c", "\"$@\" 2>&1 | cat", "sh"], arguments).done();
+        assert_eq!(done.ok().stdout, "out\nerr\n1000 0\n0 0\n", "{done}");
+    }
+    running.delete_force();
+}
+
+/// T-20, R-23: a fifo has a name on the host, where its owner may do with it what he likes.
+fn a_fifo_keeps_its_owner(scene: &Scene) {
+    let path = scene.path("fifo");
+    nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
+    let fifo = || fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let _held = fifo();
+    let mut bundle = scene.bundle();
+    bundle.sh("echo x").set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    scene.container(&bundle).run_call(&[]).stdin(fifo()).stdout(fifo()).done().ok();
+    let status = fs::metadata(&path).unwrap();
+    assert_eq!((status.uid(), status.mode() & 0o7777), (0, 0o600));
 }
 
 /// T-21: a process without a terminal cannot get at the one that its runtime was called from.

@@ -119,6 +119,7 @@ impl LaunchPlan {
 
         // Confine.
         terminal::Terminal::take(console, plan);
+        user.own_streams(console, plan);
         rlimits::set(request, &limits, plan);
         labels.before_keyring(proc, plan);
         process::join_keyring(request, plan)?;

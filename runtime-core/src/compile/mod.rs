@@ -317,6 +317,7 @@ impl<'a> Chapters<'a> {
         self.rdt.enter(plan);
         self.scheduling.begin(plan);
         namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
+        namespaces::raise_loopback(request, plan);
         self.net_devices.move_in(request, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
@@ -341,6 +342,7 @@ impl<'a> Chapters<'a> {
 
         // Confine: init gives up what the program shall not have.
         terminal::Terminal::take(console, plan);
+        self.user.own_streams(console, plan);
         rlimits::set(request, &self.limits, plan);
         self.labels.before_keyring(proc, plan);
         process::join_keyring(request, plan)?;

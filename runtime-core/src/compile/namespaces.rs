@@ -326,6 +326,13 @@ pub(super) fn join_all(request: &Request<'_>, init: Slot, time: Option<Slot>, ro
     plan.init("", InitOp::TakeRoot {});
 }
 
+/// A network namespace that is joined is furnished by its maker; a new one has the container alone.
+pub(super) fn raise_loopback(request: &Request<'_>, plan: &mut Draft) {
+    if request.spaces.is_new(Ns::Network) {
+        plan.init(request.spaces.origin(Ns::Network), InitOp::RaiseLoopback {});
+    }
+}
+
 /// Init enters its namespaces, all but a joined pid namespace.
 pub(super) fn enter(
     request: &Request<'_>,

@@ -10,7 +10,7 @@ use super::idmap::Setgroups;
 use super::namespaces::Namespaces;
 use super::plan::Draft;
 use super::text::{below, path_text, text};
-use super::{Acts, CreateOptions, Invalid, Keyring, Request};
+use super::{Acts, CreateOptions, Invalid, Keyring, Request, Rootless};
 use crate::wire::{HostOp, InitOp, List, Ns, Slot, Text};
 
 const USER: &str = "/process/user";
@@ -99,6 +99,11 @@ impl<'a> Names<'a> {
     }
 }
 
+/// What Podman asks by for its caller's supplementary groups, instead of any that config.json has (podman-run(1),
+/// `--group-add keep-groups`). An image may have annotations too: a caller with privilege, whose groups are worth something,
+/// is not asked.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
 /// Who the program runs as.
 #[derive(Debug)]
 pub(super) struct User<'a> {
@@ -148,8 +153,13 @@ impl<'a> User<'a> {
         Ok(Self { uid: user.uid(), gid: user.gid(), groups, umask })
     }
 
-    /// Always set, even to none, or the caller's would leak (CVE-2023-25173); but a user namespace may deny setgroups(2).
+    /// Always set, even to none, or the caller's would leak (CVE-2023-25173), unless it says that they shall; but a user
+    /// namespace may deny setgroups(2).
     fn settable(request: &Request<'a>, groups: &'a [u32]) -> Result<Groups<'a>, Invalid> {
+        let annotations = request.spec.annotations().as_ref().filter(|_| request.facts.is_rootless(Rootless::Auto));
+        if annotations.and_then(|all| all.get(KEEP_GROUPS)).is_some_and(|value| value == "1") {
+            return Ok(Groups::Keep);
+        }
         match request.ids.setgroups() {
             Setgroups::Allowed => Ok(Groups::Set(groups)),
             Setgroups::Unknown if groups.is_empty() => Ok(Groups::Leave),
@@ -161,6 +171,13 @@ impl<'a> User<'a> {
 
     pub(super) fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// Who is not root may open /dev/stdout again only where the pipe behind it is theirs. A terminal is theirs already.
+    pub(super) fn own_streams(&self, terminal: Option<Slot>, plan: &mut Draft) {
+        if self.uid != 0 && terminal.is_none() {
+            plan.init(USER, InitOp::OwnStreams { uid: self.uid });
+        }
     }
 
     /// Becomes the user.

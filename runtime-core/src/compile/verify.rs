@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 40] = [
+const AT_MOST_ONCE: [&str; 42] = [
     "MakeClos",
     "MakeMonitoringGroup",
     "HoldSeccomp",
@@ -47,6 +47,7 @@ const AT_MOST_ONCE: [&str; 40] = [
     "Undump",
     "BecomeRoot",
     "Refork",
+    "RaiseLoopback",
     "MakeStage",
     "TakeNull",
     "MakeEmpty",
@@ -59,6 +60,7 @@ const AT_MOST_ONCE: [&str; 40] = [
     "AwaitStart",
     "OpenTerminal",
     "BindConsole",
+    "OwnStreams",
     "TakeTerminal",
     "SendTerminal",
     "KeepTerminal",
@@ -166,6 +168,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ("BindConsole", &["SetReadOnly", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("NewSession", &["TakeTerminal"]),
     ("TakeRoot", &["OpenTerminal"]),
+    // With the rights of root, and before a filter could refuse it.
+    ("BecomeRoot", &["OwnStreams"]),
+    ("JoinAll", &["OwnStreams"]),
+    ("OwnStreams", &["SetUser", "InstallSeccomp"]),
     ("TakeTerminal", &["SetUser", "SendTerminal", "KeepTerminal"]),
     ("SendTerminal", &["RecordState", "CloseSlots", "CheckInit"]),
     ("KeepTerminal", &["RecordState", "CloseSlots", "CheckInit"]),

@@ -133,6 +133,8 @@ fn words(step: &Step<'_>, errno: Errno) -> String {
             match errno {
                 Errno::ENOENT if !has_slash => format!("exec: \"{program}\": executable file not found in $PATH"),
                 Errno::ENOENT => format!("exec: \"{program}\": stat {program}: no such file or directory"),
+                // As execve(2) has it. Docker 20.10 and Podman know no other words for the exit code 126.
+                Errno::EISDIR => format!("exec: \"{program}\": is a directory: permission denied"),
                 errno => format!("exec: \"{program}\": {}", lower(errno)),
             }
         }

@@ -32,7 +32,7 @@ struct Options {
     runtime: Option<PathBuf>,
     /// The shim that is judged, where there is one and it is not planc's.
     shim: Option<PathBuf>,
-    /// Whether runc and crun are run beside it.
+    /// Whether runc and crun are run beside it: Debian's, or what `RUNC` and `CRUN` name.
     beside: bool,
     /// Whether docs/conformance.md gets the outcomes.
     write: bool,
@@ -66,8 +66,9 @@ fn runtimes(options: &Options) -> Result<Vec<Runtime>> {
     let mut runtimes = vec![first];
     if options.beside {
         packages::ensure(&[packages::BESIDE])?;
-        for path in ["/usr/sbin/runc", "/usr/bin/crun"] {
-            runtimes.push(Runtime::beside(path.as_ref())?);
+        for (variable, debians) in [("RUNC", "/usr/sbin/runc"), ("CRUN", "/usr/bin/crun")] {
+            let path = std::env::var_os(variable).map_or_else(|| PathBuf::from(debians), PathBuf::from);
+            runtimes.push(Runtime { name: variable.to_lowercase(), ..Runtime::beside(&path)? });
         }
     }
     suites::distinct(runtimes)
@@ -158,6 +159,18 @@ impl Engine {
         })?;
         Ok(Run { runtime: runtime.name.clone(), outcomes: outcomes.whole()? })
     }
+}
+
+/// What a bench under engines needs, if its arguments name one: the folder with their images.
+pub(crate) fn for_bench(arguments: &[String]) -> Result<Option<PathBuf>> {
+    let mut named = ENGINES.iter().filter(|engine| arguments.iter().any(|argument| argument == engine.name)).peekable();
+    if named.peek().is_none() {
+        return Ok(None);
+    }
+    for engine in named {
+        packages::ensure(&[engine.packages])?;
+    }
+    images::made(&[images::BUSYBOX], &folder()?.join("images")).map(Some)
 }
 
 /// Where everything is kept that engines need.

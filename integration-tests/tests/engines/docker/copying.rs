@@ -75,7 +75,7 @@ fn diff(docker: &Session) {
 fn commit(docker: &Session) {
     docker.ok("docker run --name one busybox sh -c 'echo kept > /file'; docker commit one committed");
     docker.prints(
-        "docker run --rm committed cat /file; docker rmi committed | head -1",
+        "docker run --rm committed cat /file; docker rmi committed | sed -n 1p",
         "kept\nUntagged: committed:latest",
     );
 }
@@ -111,7 +111,7 @@ fn save_and_load(docker: &Session) {
 fn history(docker: &Session) {
     docker.ok("docker run --name one busybox touch /file; docker commit -m 'with a file' one committed");
     docker.prints(
-        "docker history --format '{{.Comment}}' committed | head -1; docker rmi committed > /dev/null",
+        "docker history --format '{{.Comment}}' committed | sed -n 1p; docker rmi committed > /dev/null",
         "with a file",
     );
 }

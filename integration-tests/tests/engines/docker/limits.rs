@@ -67,11 +67,11 @@ fn default_cgroup(docker: &Session) {
 fn cgroup_parent(docker: &Session) {
     docker.ok("docker run -d --name one --cgroup-parent /mine/below busybox sleep 1000");
     docker.prints("cgroup one", &docker.ok("echo /sys/fs/cgroup/mine/below/$(docker inspect -f '{{.Id}}' one)"));
-    docker.ok("docker rm -f one; rmdir /sys/fs/cgroup/mine/below /sys/fs/cgroup/mine");
+    docker.ok("docker rm -f one; rmdir /sys/fs/cgroup/mine/below /sys/fs/cgroup/mine 2> /dev/null || test ! -e /sys/fs/cgroup/mine");
 }
 
 fn without_controllers(docker: &Session) {
-    docker.says("docker run --rm --memory 64m --cpus 1 --pids-limit 20 busybox echo hello 2>&1", "hello");
+    docker.says("docker run --rm --memory 64m --pids-limit 20 busybox echo hello 2>&1", "hello");
 }
 
 fn memory(docker: &Session) {

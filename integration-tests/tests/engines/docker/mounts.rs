@@ -69,9 +69,10 @@ fn bind_what_is_not_there(docker: &Session) {
 
 fn a_folder_on_a_file(docker: &Session) {
     // Docker reads the runtime's words, and says more.
-    docker.fails("mkdir folder; docker run --rm -v $PWD/folder:/etc/passwd busybox true", 127, "not a directory");
-    docker
-        .says("docker run --rm -v $PWD/folder:/etc/passwd busybox true 2>&1 || true", "mount a directory onto a file");
+    docker.says(
+        "mkdir folder; ! docker run --rm -v $PWD/folder:/etc/passwd busybox true 2>&1",
+        "mount a directory onto a file",
+    );
 }
 
 fn the_engines_socket(docker: &Session) {

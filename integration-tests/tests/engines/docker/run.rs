@@ -86,7 +86,7 @@ fn removed_at_its_end(docker: &Session) {
 fn init(docker: &Session) {
     docker.prints("docker run --rm --init busybox cat /proc/1/comm", "docker-init");
     // Who lost its parent is reaped by it.
-    let orphans = "(sleep 0.1 &); (sleep 0.1 &); sleep 0.6; cat /proc/[0-9]*/stat | grep -c ' Z ' || true";
+    let orphans = "(sleep 0.1 &); (sleep 0.1 &); sleep 0.6; cat /proc/[0-9]*/stat | grep -c \" Z \" || true";
     docker.prints(&format!("docker run --rm --init busybox sh -c '{orphans}'"), "0");
 }
 

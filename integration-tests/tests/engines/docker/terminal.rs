@@ -105,7 +105,7 @@ fn exec_has_its_own(docker: &Session) {
 fn exec_interrupted(docker: &Session) {
     docker.ok("docker run -d --name one busybox sleep 1000");
     let mut terminal =
-        Terminal::run(docker, "docker exec -it one sh -c 'trap \"echo caught; exit 6\" INT; echo ready; cat'");
+        Terminal::run(docker, "docker exec -it one sh -c 'trap \"echo caught; exit 6\" INT; echo ready; cat; true'");
     terminal.expect("ready");
     terminal.type_in("\x03");
     terminal.expect("caught");

@@ -11,7 +11,7 @@ integration_tests::scenarios! {
     home,
     may_write_its_streams,
     may_write_them_when_executed,
-    owns_no_regular_file_it_is_given,
+    owns_nothing_else,
 }
 
 fn by_name(docker: &Session) {
@@ -62,7 +62,11 @@ fn may_write_them_when_executed(docker: &Session) {
     assert_eq!((printed.ok().out(), printed.err()), ("out\n".to_owned(), "err\n".to_owned()));
 }
 
-fn owns_no_regular_file_it_is_given(docker: &Session) {
+fn owns_nothing_else(docker: &Session) {
+    let script = "stat -c %u:%Z /dev/null; exec 3> given; docker run --rm --user 1000 busybox true > /dev/null 2>&3 < /dev/null; \
+                  stat -c %u:%Z /dev/null; stat -c %u given";
+    let (before, after) =
+        docker.ok(script).split_once('\n').map(|(one, two)| (one.to_owned(), two.to_owned())).unwrap();
+    assert_eq!(after, format!("{before}\n0"));
     docker.prints("docker run --rm --user 1000 busybox sh -c 'stat -c %u /dev/null /dev/zero'", "0\n0");
-    docker.prints("stat -c %u /dev/null", "0");
 }

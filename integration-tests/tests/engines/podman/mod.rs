@@ -3,6 +3,7 @@
 mod checkpoint;
 mod data;
 mod exec;
+mod kube;
 mod lifecycle;
 mod limits;
 mod namespaces;
@@ -50,10 +51,11 @@ pub(crate) const ROOTLESS: &[&[Scenario]] = &[
     data::SCENARIOS,
     network::SCENARIOS,
     pods::SCENARIOS,
+    kube::SCENARIOS,
     rootless::SCENARIOS,
 ];
 
-pub(crate) const SYSTEMD: &[&[Scenario]] = &[systemd::SCENARIOS, limits::SCENARIOS];
+pub(crate) const SYSTEMD: &[&[Scenario]] = &[systemd::SCENARIOS, limits::SCENARIOS, kube::SCENARIOS];
 
 /// Podman gives every container that has a --ulimit a limit of processes too, which a root without `CAP_SYS_RESOURCE` may
 /// not raise; nor may it make a container harder to kill.

@@ -20,7 +20,7 @@ fn processes(podman: &Session) {
     podman.ok("podman run -d --name one -u user busybox sh -c 'sleep 1000 & sleep 2000'");
     podman.wait("podman top one args | grep 'sleep 2000'");
     podman.prints("podman top one user pid | head -n 2 | tr -s ' '", "USER PID\nuser 1");
-    podman.prints("podman top one args | grep -c sleep", "3");
+    podman.prints("podman top one args | grep -c sleep", "2");
 }
 
 fn statistics(podman: &Session) {
@@ -31,7 +31,7 @@ fn statistics(podman: &Session) {
 }
 
 fn logs(podman: &Session) {
-    podman.ok("podman run --name one busybox sh -c 'echo out; echo err >&2; echo last'");
+    podman.ok("podman run --name one busybox sh -c 'echo out; echo err >&2; sleep 0.5; echo last'");
     podman.prints("podman logs one 2> /dev/null", "out\nlast");
     podman.prints("podman logs one 2>&1 > /dev/null", "err");
     podman.prints("podman logs --tail 1 one", "last");

@@ -9,7 +9,6 @@ integration_tests::scenarios! {
     one_pid_namespace_for_all,
     stopped_and_started,
     described_for_kubernetes,
-    played,
 }
 
 const CREATE: &str = "podman pod create --share-parent=false --network none --name pod";
@@ -43,26 +42,4 @@ fn described_for_kubernetes(podman: &Session) {
     podman.ok("podman run -d --name one busybox sleep 1000");
     let yaml = podman.ok("podman generate kube one");
     assert!(yaml.contains("kind: Pod") && yaml.contains("image: localhost/busybox:latest"), "{yaml}");
-}
-
-fn played(podman: &Session) {
-    let yaml = "apiVersion: v1
-kind: Pod
-metadata: {name: play}
-spec:
-  restartPolicy: Never
-  containers:
-  - name: main
-    image: localhost/busybox
-    imagePullPolicy: Never
-    command: [sh, -c, 'echo played $WORD; sleep 1000']
-    env: [{name: WORD, value: well}]
-    securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}
-";
-    podman.ok(&format!("cat > play.yaml <<'end'\n{yaml}end"));
-    podman.ok("podman play kube --network none play.yaml");
-    podman.wait("test \"$(podman logs play-main)\" = 'played well'");
-    podman.prints("podman exec play-main id -u", "1000");
-    podman.ok("podman play kube --down play.yaml");
-    podman.prints("podman ps -aq", "");
 }

@@ -12,14 +12,12 @@ integration_tests::scenarios! {
     user_namespace_and_exec,
     user_namespace_with_everything,
     idmapped_volume,
-    idmapped_root_filesystem,
     a_volume_chowned_for_a_user_namespace,
     cgroup_parent,
     device_rule,
     harder_to_kill [SYS_RESOURCE],
     mounted_from_outside,
     propagation,
-    groups_of_the_caller,
     unit_for_systemd,
 }
 
@@ -70,9 +68,10 @@ fn user_namespace_and_exec(podman: &Session) {
 
 fn user_namespace_with_everything(podman: &Session) {
     podman.ok("mkdir all; chmod 777 all");
-    let options = "--init --read-only --tmpfs /data -v ./all:/all --device /dev/zero:/dev/nothing --sysctl net.ipv4.ip_default_ttl=99";
+    let options =
+        "--init --read-only --tmpfs /data -v ./all:/all --device /dev/full --sysctl net.ipv4.ip_default_ttl=99";
     podman.prints(
-        &format!("podman run --rm {IDS} {options} busybox sh -c 'touch /all/x /data/x; head -c 1 /dev/nothing | wc -c; cat /proc/sys/net/ipv4/ip_default_ttl'"),
+        &format!("podman run --rm {IDS} {options} busybox sh -c 'touch /all/x /data/x; head -c 1 /dev/full | wc -c; cat /proc/sys/net/ipv4/ip_default_ttl'"),
         "1\n99",
     );
     podman.prints("stat -c '%u %g' all/x", "100000 200000");
@@ -84,12 +83,6 @@ fn idmapped_volume(podman: &Session) {
     podman.prints(&format!("podman run --rm {IDS} -v $GRAPH/idmapped:/data:idmap busybox {script}"), "0");
     podman.prints("stat -c %u $GRAPH/idmapped/new", "1000");
     podman.prints(&format!("podman run --rm {IDS} -v $GRAPH/idmapped:/data busybox stat -c %u /data/of-root"), "65534");
-}
-
-fn idmapped_root_filesystem(podman: &Session) {
-    podman.ok("mkdir $GRAPH/idmapped-root && tar -C $GRAPH/idmapped-root -xf $ENGINE_IMAGES/busybox.tar");
-    podman.prints(&format!("podman run --rm {IDS} --rootfs $GRAPH/idmapped-root:idmap /bin/sh -c '/bin/stat -c %u /etc/passwd; /bin/touch /new'"), "0");
-    podman.prints("stat -c %u $GRAPH/idmapped-root/new", "0");
 }
 
 fn a_volume_chowned_for_a_user_namespace(podman: &Session) {
@@ -126,12 +119,6 @@ fn propagation(podman: &Session) {
     podman.ok("mount -t tmpfs x shared/in && touch shared/in/seen");
     podman.prints("podman exec one ls /data/in", "seen");
     podman.ok("podman rm -f -t 0 one; umount -R shared");
-}
-
-fn groups_of_the_caller(podman: &Session) {
-    // As a user with groups says it, root can too.
-    let script = "setpriv --groups 0,4333 podman run --rm --annotation run.oci.keep_original_groups=1 busybox grep Groups /proc/self/status";
-    podman.ok(&format!("{script} | grep -w 4333"));
 }
 
 fn unit_for_systemd(podman: &Session) {

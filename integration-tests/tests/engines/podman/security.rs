@@ -79,7 +79,7 @@ fn masked(podman: &Session) {
 }
 
 fn unmasked(podman: &Session) {
-    let script = "grep -c -E \" /(proc|sys)/[a-z/]+ \" /proc/mounts || true";
+    let script = "grep -c -E \" /proc/[a-z/]+ \" /proc/mounts || true";
     podman.prints(&format!("podman run --rm --security-opt unmask=ALL busybox sh -c '{script}'"), "0");
     podman.ok(&format!("podman run --rm busybox sh -c 'test $({script}) -gt 5'"));
 }

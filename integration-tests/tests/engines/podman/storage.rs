@@ -65,7 +65,7 @@ fn tmpfs(podman: &Session) {
         &format!("{script} 'stat -c %a /data; df /data | tail -n 1 | grep -o -w 1024 | head -n 1'"),
         "1700\n1024",
     );
-    podman.fails(&format!("{script} 'head -c 2m /dev/zero > /data/x'"), 1, "No space left on device");
+    podman.fails(&format!("{script} 'dd if=/dev/zero of=/data/x bs=1k count=2k'"), 1, "No space left on device");
 }
 
 fn mount_bind(podman: &Session) {
