@@ -8,6 +8,7 @@ pub mod buildah;
 pub mod compose;
 pub mod cri;
 pub mod docker;
+pub mod kubernetes;
 pub mod podman;
 pub mod session;
 pub mod swarm;

@@ -5,6 +5,7 @@ mod buildah;
 mod compose;
 mod cri;
 mod docker;
+mod kubernetes;
 mod podman;
 mod swarm;
 mod tutorial;
@@ -28,6 +29,7 @@ const ENGINES: &[Engine] = &[
         scenarios: cri::SCENARIOS,
         suite: Some(engines::cri::critest::run),
     },
+    Engine::new("kubernetes", engines::kubernetes::start, kubernetes::SCENARIOS),
 ];
 
 fn main() -> ExitCode {

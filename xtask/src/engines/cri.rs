@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::images::{self, Image};
 use super::registry::Registry;
+use super::tools;
 use crate::containerd;
 use crate::run::{Result, bounded, succeed};
 
@@ -27,8 +28,10 @@ type Wanted = (&'static str, &'static [&'static str], &'static str, &'static [&'
 const SHELL: &[&str] = &["sh"];
 const SERVER: &[&str] = &["/usr/sbin/nginx"];
 
-/// All of them.
+/// All of them; the first two are those of Docker's own registry, for pods as people write them.
 const WANTED: &[Wanted] = &[
+    ("library/busybox", &["latest"], "", SHELL),
+    ("library/nginx", &["latest"], "", SERVER),
     ("pause", &["3.9"], "", &["/pause"]),
     ("sandbox", &["1"], "", &["/pause"]),
     ("e2e-test-images/busybox", &["1.29-2"], "", SHELL),
@@ -56,8 +59,13 @@ const WANTED: &[Wanted] = &[
 /// # Errors
 /// What cannot be had: then nothing is known of the runtime.
 pub(super) fn prepare(folder: &Path) -> Result<super::Variables> {
-    let tools = tools()?;
+    let tools = tools(folder)?;
     let containerd = containerd::newest().ok_or("there is no containerd")?;
+    Ok(vec![("CRI_TOOLS", tools), ("CONTAINERD", containerd), ("REGISTRY", registry(folder)?)])
+}
+
+/// The storage of a registry that has every image of [`WANTED`].
+pub(super) fn registry(folder: &Path) -> Result<PathBuf> {
     let rootfs = images::made(&[ROOTFS], &folder.join("images"))?.join(ROOTFS.file);
     let storage = folder.join("registry");
     let registry = Registry::new(&storage)?;
@@ -69,16 +77,23 @@ pub(super) fn prepare(folder: &Path) -> Result<super::Variables> {
         let config = json!({"Env": [path], "User": user, "Entrypoint": [], "Cmd": program, "Labels": {"name": name}});
         registry.image(repository, tags, &config, &[&layer])?;
     }
-    Ok(vec![("CRI_TOOLS", tools), ("CONTAINERD", containerd), ("REGISTRY", storage)])
+    Ok(storage)
 }
 
-/// The folder with crictl and critest: what `CRI_TOOLS` names, or else one of `PATH`. The Go module proxy does not have them.
-fn tools() -> Result<PathBuf> {
+/// The folder with crictl and critest: what `CRI_TOOLS` names, or else one of `PATH`, or else one that go fills.
+fn tools(folder: &Path) -> Result<PathBuf> {
     let named = std::env::var_os("CRI_TOOLS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = named.into_iter().chain(std::env::split_paths(&path));
     let both = |folder: &PathBuf| ["crictl", "critest"].iter().all(|tool| folder.join(tool).is_file());
-    folders.find(both).ok_or_else(|| "crictl and critest are not in PATH, nor in the folder CRI_TOOLS".to_owned())
+    if let Some(found) = folders.find(both) {
+        return Ok(found);
+    }
+    let links = folder.join("cri-tools");
+    std::fs::create_dir_all(&links).map_err(|why| format!("{}: {why}", links.display()))?;
+    let built = tools::CRI.iter().try_for_each(|tool| tool.linked(folder, &links));
+    built.map_err(|why| format!("crictl and critest are not in PATH, nor in the folder CRI_TOOLS; go: {why}"))?;
+    Ok(links)
 }
 
 fn rootfs(rootfs: &Path) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod cri;
 mod images;
+mod kubernetes;
 mod lines;
 mod registry;
 mod table;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Variables, cri, images, tools};
+use super::{Variables, cri, images, kubernetes, tools};
 use crate::lane::Lane;
 use crate::packages::{self, Package};
 use crate::run::Result;
@@ -81,6 +81,16 @@ pub(super) const ENGINES: &[Engine] = &[
         images: &[],
         prepare: cri::prepare,
         by_shim: true,
+        ..PLAIN
+    },
+    Engine {
+        name: "kubernetes",
+        title: "Kubernetes",
+        packages: packages::CRI,
+        images: &[],
+        prepare: kubernetes::prepare,
+        by_shim: true,
+        minutes: 45,
         ..PLAIN
     },
 ];

@@ -14,6 +14,8 @@ pub(super) struct Tool {
     version: &'static str,
     /// What is linked into it.
     flags: &'static str,
+    /// How many minutes each step may take.
+    minutes: u32,
 }
 
 /// The second generation of Compose, as people have it today. Debian's is of the first.
@@ -23,13 +25,33 @@ pub(super) const COMPOSE: Tool = Tool {
     package: "github.com/docker/compose/v2/cmd",
     version: "v2.35.1",
     flags: "-X github.com/docker/compose/v2/internal.Version=v2.35.1",
+    minutes: 30,
 };
+
+/// The client of CRI, and the tests of what serves it. Not every Go module proxy has them.
+pub(super) const CRI: [Tool; 2] =
+    [cri("crictl", "sigs.k8s.io/cri-tools/cmd/crictl"), cri("critest", "sigs.k8s.io/cri-tools/cmd/critest")];
+
+const fn cri(name: &'static str, package: &'static str) -> Tool {
+    let flags = "-X sigs.k8s.io/cri-tools/pkg/version.Version=v1.36.0";
+    Tool { variable: "CRI_TOOLS", name, package, version: "v1.36.0", flags, minutes: 5 }
+}
 
 impl Tool {
     /// Its path; `None`, said aloud, where it cannot be built.
     pub(super) fn get(&self, folder: &Path) -> Option<PathBuf> {
         let told = |why: &String| println!("NOT RUN with {} {}: {why}", self.name, self.version);
         self.built(&folder.join(self.name)).inspect_err(told).ok()
+    }
+
+    /// A link to it in a folder, by its name.
+    ///
+    /// # Errors
+    /// Why it cannot be built.
+    pub(super) fn linked(&self, folder: &Path, links: &Path) -> Result<()> {
+        let (program, link) = (self.built(&folder.join(self.name))?, links.join(self.name));
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(&program, &link).map_err(|why| format!("{}: {why}", link.display()))
     }
 
     /// Its name and version.
@@ -54,7 +76,7 @@ impl Tool {
             &["build", "-trimpath", "-ldflags", &flags, "-o", &output, self.package],
         ];
         for step in steps {
-            succeed(bounded(30, "go", step).current_dir(folder).env("CGO_ENABLED", "0"))?;
+            succeed(bounded(self.minutes, "go", step).current_dir(folder).env("CGO_ENABLED", "0"))?;
         }
         Ok(program)
     }

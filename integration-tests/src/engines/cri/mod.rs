@@ -43,39 +43,49 @@ pub fn start(runtime: &Runtime) -> Session {
     for tool in ["crictl", "critest"] {
         session.program(tool, tools.join(tool));
     }
-    let containerd = given("CONTAINERD");
-    session.program("containerd", &containerd);
-    session.program("ctr", containerd.with_file_name("ctr"));
-    let tmp = session.path("tmp");
-    fs::create_dir(&tmp).unwrap();
-    session.set("TMPDIR", tmp.to_str().unwrap());
     session.set("CRI_CONFIG_FILE", session.path("crictl.yaml").to_str().unwrap());
-    // What CNI and kubelets keep there is to go with the lane.
-    session.ok("for folder in /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done");
-    // Not every kernel has nftables.
-    session.ok("iptables -t nat -L -n > /dev/null 2>&1 || for program in iptables iptables-save iptables-restore; do \
-         ln -s $(command -v iptables-legacy${program#iptables}) $HOME/bin/$program; done");
-    write(&session, &containerd);
-    session.daemon("registry", &["docker-registry", "serve", "registry.yml"], ": > /dev/tcp/127.0.0.1/5000");
-    session.daemon("containerd", &["containerd", "--config", "containerd.toml"], "crictl info | grep -q NetworkReady");
+    serve(&mut session);
+    session.wait("crictl info | grep NetworkReady");
     session
 }
 
-fn given(variable: &str) -> PathBuf {
-    PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| panic!("{variable}: cargo xtask engines cri sets it")))
+/// Starts the registry and containerd. The handler of a pod that names none is the one that is judged, and so is `planc`.
+#[track_caller]
+pub(super) fn serve(session: &mut Session) {
+    let program = given("CONTAINERD");
+    session.program("containerd", &program);
+    session.program("ctr", program.with_file_name("ctr"));
+    let tmp = session.path("tmp");
+    fs::create_dir(&tmp).unwrap();
+    session.set("TMPDIR", tmp.to_str().unwrap());
+    // What CNI and kubelets keep there is to go with the lane.
+    session.ok("for folder in /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done");
+    // Not every kernel has nftables: a list is printed where nothing can be made.
+    session.ok("iptables -t nat -N lane && iptables -t nat -X lane || for program in iptables iptables-save \
+         iptables-restore; do ln -s $(command -v iptables-legacy${program#iptables}) $HOME/bin/$program; done");
+    write(session, &program);
+    session.daemon("registry", &["docker-registry", "serve", "registry.yml"], ": > /dev/tcp/127.0.0.1/5000");
+    containerd(session);
+}
+
+/// Starts containerd, for the first time or again.
+#[track_caller]
+pub(super) fn containerd(session: &Session) {
+    session.daemon("containerd", &["containerd", "--config", "containerd.toml"], "ctr version");
+}
+
+pub(super) fn given(variable: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| panic!("{variable}: cargo xtask engines sets it")))
 }
 
 /// Writes what containerd, the registry and crictl read.
 fn write(session: &Session, containerd: &Path) {
-    let (name, shim, options) = match std::env::var_os("SHIM").map(PathBuf::from) {
-        Some(shim) => (shim.file_name().unwrap().to_str().unwrap().to_owned(), shim, String::new()),
-        None => {
-            let name = "containerd-shim-runc-v2";
-            let table = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.judged.options]";
-            let options = format!("{table}\nBinaryName = '{}'\n", session.runtime.path.display());
-            (name.to_owned(), containerd.with_file_name(name), options)
-        }
+    let of_runc = containerd.with_file_name("containerd-shim-runc-v2");
+    let (shim, binary) = match std::env::var_os("SHIM").map(PathBuf::from) {
+        Some(shim) => (shim, None),
+        None => (of_runc.clone(), Some(session.runtime.path.as_path())),
     };
+    let name = shim.file_name().unwrap().to_str().unwrap().to_owned();
     if has_cpu() {
         session.program(&name, &shim);
     } else {
@@ -85,9 +95,11 @@ fn write(session: &Session, containerd: &Path) {
     }
     let home = session.home.to_str().unwrap();
     let data = std::env::var("LANE_DATA").unwrap();
-    let runtime_type = crate::containerd::runtime_type(&name);
+    let judged = format!("runtime_type = '{}'", crate::containerd::runtime_type(&name));
+    let beside = format!("runtime_type = 'io.containerd.runc.v2'\nruntime_path = '{}'", of_runc.display());
+    let handlers = [("judged", &judged, binary), ("planc", &judged, binary), ("runc", &beside, None)].map(handler);
     let config = include_str!("containerd.toml").replace("@HOME@", home).replace("@DATA@", &data);
-    fs::write(session.path("containerd.toml"), config.replace("@TYPE@", &runtime_type) + &options).unwrap();
+    fs::write(session.path("containerd.toml"), config + &handlers.concat()).unwrap();
     for folder in ["certs.d/_default", "net.d", "opt"] {
         fs::create_dir_all(session.path(folder)).unwrap();
     }
@@ -105,6 +117,13 @@ fn write(session: &Session, containerd: &Path) {
     let socket = "unix:///run/containerd/containerd.sock";
     let crictl = format!("runtime-endpoint: {socket}\nimage-endpoint: {socket}\ntimeout: 30\n");
     fs::write(session.path("crictl.yaml"), crictl).unwrap();
+}
+
+/// The tables of a handler: its name, who it is, and the program that its shim executes, where it does.
+fn handler((name, keys, binary): (&str, &String, Option<&Path>)) -> String {
+    let table = format!("plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{name}");
+    let options = binary.map(|binary| format!("[{table}.options]\nBinaryName = '{}'\n", binary.display()));
+    format!("\n[{table}]\n{keys}\n{}", options.unwrap_or_default())
 }
 
 /// Whether the lane's cgroups have the controller that CRI asks for.
