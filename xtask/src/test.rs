@@ -62,7 +62,9 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     // What cannot be built, or a lane that cannot run, is a failure, but no reason to keep back what the rest came to.
     match subject(&options) {
         Err(why) => parts.push(Part::broken("build", &why)),
-        Ok(subject) => parts.extend(in_lanes(options.lanes, &subject, options.passed)),
+        Ok(subject) => parts.extend(options.lanes.iter().map(|&lane| {
+            in_lane(lane, &subject, options.passed).unwrap_or_else(|why| Part::broken(lane.name(), &why))
+        })),
     }
     summary(&parts, !options.passed.is_empty())
 }
@@ -168,36 +170,9 @@ fn runs_in(lane: Lane, program: &str) -> bool {
     }
 }
 
-/// One lane after the other, but for the last of three: User Mode Linux has one processor, so two of its lanes are run at
-/// once, and what the last one prints is kept until the other has ended.
-fn in_lanes(lanes: &[Lane], subject: &Subject, passed: &[String]) -> Vec<Part> {
-    let run = |lane: Lane, print: &mut dyn FnMut(&str)| {
-        in_lane(lane, subject, passed, print).unwrap_or_else(|why| Part::broken(lane.name(), &why))
-    };
-    let aloud = |lane: Lane| run(lane, &mut |line| println!("{line}"));
-    let &[first, second, third] = lanes else { return lanes.iter().map(|&lane| aloud(lane)).collect() };
-    let mut parts = vec![aloud(first)];
-    std::thread::scope(|scope| {
-        let last = scope.spawn(|| {
-            let mut kept = Vec::new();
-            let part = run(third, &mut |line| kept.push(line.to_owned()));
-            (part, kept)
-        });
-        parts.push(aloud(second));
-        match last.join() {
-            Ok((part, kept)) => {
-                kept.iter().for_each(|line| println!("{line}"));
-                parts.push(part);
-            }
-            Err(_) => parts.push(Part::broken(third.name(), "its thread panicked")),
-        }
-    });
-    parts
-}
-
 /// All test programs in one lane, one after another.
-fn in_lane(lane: Lane, subject: &Subject, passed: &[String], print: &mut dyn FnMut(&str)) -> Result<Part> {
-    print(&format!("     Testing {} in lane {}", subject.runtime.display(), lane.name()));
+fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
+    println!("     Testing {} in lane {}", subject.runtime.display(), lane.name());
     let every = r#"status=0 tests=(); while [ "$1" != -- ]; do tests+=("$1"); shift; done; shift
         for test in "${tests[@]}"; do echo "     Running $test"; "$test" "$@" || status=1; done; exit $status"#;
     let mut command = lane.command()?;
@@ -224,7 +199,7 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String], print: &mut dyn FnM
     }
     let mut verdicts = Lines::default();
     let part = part(lane.name(), &mut [command], |line| {
-        print(line);
+        println!("{line}");
         verdicts.add(line);
     })?;
     // What `cargo xtask coverage` tells is of planc, and of whole runs.
