@@ -86,7 +86,7 @@ fn crash_loop(k8s: &Session) {
     ",
     );
     k8s.wait(&format!("[ $(kubectl get pod loop -o jsonpath='{{{STATUS}.restartCount}}') -ge 3 ]"));
-    k8s.wait(&format!("kubectl get pod loop -o jsonpath='{{{STATUS}.state.waiting.reason}}' | grep CrashLoopBackOff"));
+    k8s.wait("kubectl get events --field-selector involvedObject.name=loop,reason=BackOff | grep 'restarting failed container'");
     k8s.prints("kubectl logs loop --previous", "once more");
 }
 

@@ -10,7 +10,6 @@ const CPU: Need = Need::Works("grep -qw cpu /sys/fs/cgroup/cgroup.controllers");
 integration_tests::scenarios! {
     memory_and_processor [MEMORY, CPU],
     out_of_memory [MEMORY],
-    resized_in_place [MEMORY, CPU],
 }
 
 /// A pod with these limits.
@@ -40,12 +39,4 @@ fn out_of_memory(k8s: &Session) {
     let state = "{.status.containerStatuses[0].state.terminated}";
     k8s.says(&format!("kubectl get pod eats -o jsonpath='{state}'"), "\"reason\":\"OOMKilled\"");
     k8s.says(&format!("kubectl get pod eats -o jsonpath='{state}'"), "\"exitCode\":137");
-}
-
-fn resized_in_place(k8s: &Session) {
-    limited(k8s, "grows", "{memory: 64Mi, cpu: 500m}");
-    let patch = "{\"spec\":{\"containers\":[{\"name\":\"one\",\"resources\":{\"limits\":{\"cpu\":\"700m\"},\"requests\":{\"cpu\":\"700m\"}}}]}}";
-    k8s.ok(&format!("kubectl patch pod grows --subresource resize --patch '{patch}'"));
-    k8s.wait("kubectl exec grows -- cat /sys/fs/cgroup/cpu.max | grep '^70000 '");
-    k8s.prints("kubectl get pod grows -o jsonpath='{.status.containerStatuses[0].restartCount}'", "0");
 }
