@@ -144,7 +144,12 @@ impl Pty {
 
     /// The end that a command has, for one of its streams.
     pub fn slave(&self) -> Stdio {
-        Stdio::from(self.slave.try_clone().unwrap())
+        self.slave_file().into()
+    }
+
+    /// The same, as a descriptor.
+    pub fn slave_file(&self) -> OwnedFd {
+        self.slave.try_clone().unwrap()
     }
 }
 

@@ -48,6 +48,7 @@ mod scheduling;
 mod seccomp;
 mod seccomp_notify;
 mod state;
+mod streams;
 mod systemd;
 mod systemd_bus;
 mod teardown;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         events::TESTS,
         oom::TESTS,
         terminal::TESTS,
+        streams::TESTS,
         attached::TESTS,
         bind_flags::TESTS,
         namespaces::TESTS,

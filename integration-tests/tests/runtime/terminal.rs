@@ -37,9 +37,6 @@ integration_tests::tests! {
     hostile_console,
     devpts_with_little_room,
     streams_keep_their_owners,
-    streams_keep_their_owners_without_a_terminal [Need::Planc],
-    anonymous_pipes_are_the_users,
-    a_fifo_keeps_its_owner [Need::Planc],
     callers_terminal_is_no_controlling_one,
     peer_is_gone_or_no_socket,
     peer_never_accepts,
@@ -369,68 +366,22 @@ fn devpts_with_little_room(scene: &Scene) {
     }
 }
 
-/// Streams that belong to the caller, for a process of another user.
-fn with_streams(scene: &Scene, container: &Container<'_>, command: &str, options: &[&str]) -> Done {
-    let canary = canary(scene);
-    let file = || fs::OpenOptions::new().read(true).append(true).open(&canary).unwrap();
-    let call = match command {
-        "create" => container.create_call(options),
-        _ => container.run_call(options),
-    };
-    let done = call.stdin(file()).stdout(file()).done();
-    assert_unharmed(&canary, "a stream of the caller");
-    done
-}
-
-/// T-20: only the terminal changes its owner.
+/// T-20: only the terminal changes its owner, and no stream that the caller has (those are in `streams.rs`).
 fn streams_keep_their_owners(scene: &Scene) {
     let mut bundle = bundle(scene, "stat -Lc '%F %u' /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2");
     bundle.set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
     let socket = ConsoleSocket::listen(scene.path("console.sock"));
     let container = scene.container(&bundle);
-    with_streams(scene, &container, "create", &["--console-socket", socket.arg()]).ok();
+    let canary = canary(scene);
+    let file = || fs::OpenOptions::new().read(true).append(true).open(&canary).unwrap();
+    let call = container.create_call(&["--console-socket", socket.arg()]);
+    call.stdin(file()).stdout(file()).done().ok();
+    assert_unharmed(&canary, "a stream of the caller");
     let (_, mut master) = socket.receive();
     container.start();
     assert_eq!(master.to_the_end(), "character special file 1000\r\n".repeat(3));
     container.delete_force();
     fs::remove_file(socket.path()).unwrap();
-}
-
-/// runc gives any stream to the process's user, also a file of somebody else.
-fn streams_keep_their_owners_without_a_terminal(scene: &Scene) {
-    let mut bundle = scene.bundle();
-    bundle.set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
-    with_streams(scene, &scene.container(&bundle), "run", &[]).ok();
-}
-
-/// What every program counts on that logs to /dev/stdout, as images link their log files to it.
-fn anonymous_pipes_are_the_users(scene: &Scene) {
-    let script = "echo out > /dev/stdout; echo err > /dev/stderr; stat -Lc '%u %g' /dev/stdout /dev/null";
-    let mut bundle = scene.bundle();
-    bundle.sh(script).set("/process/user", json!({ "uid": 1000, "gid": 1000 })).write();
-    let running = scene.container(scene.bundle().sleep());
-    running.run_detached();
-    let id = scene.id();
-    let run = ["run", "--bundle", bundle.arg(), &id];
-    let exec = ["exec", "--user", "1000:1000", &running.id, "sh", "-c", script];
-    for arguments in [&run[..], &exec] {
-        let done = scene.call_by(&["sh", "-c", "\"$@\" 2>&1 | cat", "sh"], arguments).done();
-        assert_eq!(done.ok().stdout, "out\nerr\n1000 0\n0 0\n", "{done}");
-    }
-    running.delete_force();
-}
-
-/// T-20, R-23: a fifo has a name on the host, where its owner may do with it what he likes.
-fn a_fifo_keeps_its_owner(scene: &Scene) {
-    let path = scene.path("fifo");
-    nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
-    let fifo = || fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let _held = fifo();
-    let mut bundle = scene.bundle();
-    bundle.sh("echo x").set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
-    scene.container(&bundle).run_call(&[]).stdin(fifo()).stdout(fifo()).done().ok();
-    let status = fs::metadata(&path).unwrap();
-    assert_eq!((status.uid(), status.mode() & 0o7777), (0, 0o600));
 }
 
 /// T-21: a process without a terminal cannot get at the one that its runtime was called from.

@@ -1,16 +1,18 @@
 //! The streams of processes: fifos, files, logging programs, and none; readers that are late, gone, or never there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use containerd_shim_protos::protobuf::MessageField;
 use integration_tests::harness::Need;
 use integration_tests::process;
+use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
 use integration_tests::shim::task::{Fifo, SIGKILL, Streams, Task};
 use integration_tests::shim::{Engine, NAMESPACE, options};
+use serde_json::json;
 
 integration_tests::tests! {
     fifos,
@@ -44,6 +46,7 @@ integration_tests::tests! {
     a_child_that_keeps_the_output_delays_delete_for_a_while_only,
     a_child_that_keeps_the_output_of_the_first_process,
     streams_belong_to_the_user_of_the_options,
+    what_has_a_name_keeps_its_owner,
 }
 
 /// Fifos of a process that reads nothing: both are read from the start.
@@ -533,9 +536,35 @@ fn streams_belong_to_the_user_of_the_options(scene: &Scene) {
     task.client.create(&request).unwrap();
     task.start();
     outputs.err.expect(scene.soon(), "\n");
-    // runc gives the streams to the process's user once more (config.json's, and not /dev/null).
-    // The runtime gives them to the process's own user; whose group they are is left.
+    // runc gives them to the process's own user once more.
     let seen = outputs.err.seen();
-    assert!(["1234:2345\n", "0:2345\n"].contains(&seen.as_str()), "{seen}");
+    let expected = if scene.runtime.kind == Kind::Planc { "1234:2345\n" } else { "0:2345\n" };
+    assert_eq!(seen, expected);
+    task.end();
+}
+
+/// T-20, R-23: the process has a pipe of the shim's, which is its user's; containerd's fifos and the log file are nobody
+/// else's than before.
+fn what_has_a_name_keeps_its_owner(scene: &Scene) {
+    let engine = Engine::new(scene);
+    let file = scene.path("log");
+    fs::write(&file, "").unwrap();
+    let mut bundle = engine.sh("stat -L -c %u /proc/self/fd/1 >&2; sleep 1000");
+    bundle.set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    let task = engine.task(&bundle);
+    let mut outputs = Outputs::new(scene, "init").read();
+    let streams = outputs.streams();
+    let owner = |path: &str| {
+        let status = fs::metadata(path).unwrap();
+        (status.uid(), status.gid(), status.mode())
+    };
+    let before = [owner(&streams.stdout), owner(&streams.stderr), owner(file.to_str().unwrap())];
+    task.create_with(&streams);
+    task.start();
+    outputs.err.expect(scene.soon(), "1000\n");
+    launch(&task, "e", "echo logged", &to_file(&file));
+    task.wait("e");
+    scene.wait_until("the line is logged", || fs::read_to_string(&file).unwrap() == "logged\n");
+    assert_eq!([owner(&streams.stdout), owner(&streams.stderr), owner(file.to_str().unwrap())], before);
     task.end();
 }
