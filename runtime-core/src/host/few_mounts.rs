@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use nix::unistd::{chdir, pivot_root};
+use nix::unistd::{Pid, chdir, pivot_root};
 
 use crate::compile::departure::{ROOT, STAGE};
 use crate::sys::mount::has_mounts;
@@ -56,7 +56,11 @@ fn is_there() -> bool {
     pinned.is_ok_and(|pinned| namespace_type(pinned.as_fd()) == Ok(Ns::Mount.flag()))
 }
 
-/// Makes and pins it. Whoever comes meanwhile does without (EWOULDBLOCK).
+/// On how many CPUs it is tried.
+const CPUS: usize = 8;
+
+/// Makes and pins it. Whoever comes meanwhile does without (EWOULDBLOCK), and so does everybody after one who failed (EEXIST):
+/// trying takes as long as going without.
 fn make() -> nix::Result<()> {
     match DirBuilder::new().mode(0o700).create(FOLDER).map_err(errno_of) {
         Ok(()) | Err(Errno::EEXIST) => {}
@@ -77,12 +81,27 @@ fn make() -> nix::Result<()> {
         mount(Some("planc"), FOLDER, Some("tmpfs"), flags, Some("mode=0700,nr_inodes=4,size=4k"))?;
     }
     mount(none, FOLDER, none, MsFlags::MS_PRIVATE, none)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     open(PIN, flags, Mode::from_bits_truncate(0o400))?;
-    // A thread may leave the mount namespace of its process.
-    let made = std::thread::Builder::new().spawn(namespace).map_err(errno_of)?;
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true)).take(CPUS);
+    let mut done = Err(Errno::EINVAL);
+    for cpu in [None].into_iter().chain(cpus.map(Some)) {
+        done = pin(cpu);
+        // KERNEL(6.18): namespaces are numbered by CPU, in batches, and only one with a greater number than the caller's can be
+        // bound: which CPU that is depends on where the caller's was made. The first of the host is less than any.
+        if done != Err(Errno::EINVAL) {
+            break;
+        }
+    }
+    done
+}
+
+/// Makes the namespace, on a CPU, and binds it. A thread may leave the mount namespace of its process.
+fn pin(cpu: Option<usize>) -> nix::Result<()> {
+    let made = std::thread::Builder::new().spawn(move || namespace(cpu)).map_err(errno_of)?;
     let namespace = made.join().map_err(|_| Errno::EAGAIN)??;
-    mount(Some(by_number(&namespace).as_path()), PIN, none, MsFlags::MS_BIND, none)
+    mount(Some(by_number(&namespace).as_path()), PIN, None::<&str>, MsFlags::MS_BIND, None::<&str>)
 }
 
 /// The path of an open file.
@@ -106,8 +125,13 @@ fn is_mount(folder: &File) -> nix::Result<bool> {
 }
 
 /// In a thread of its own, whose mount namespace it becomes: everything of the host's is left out of it.
-fn namespace() -> nix::Result<OwnedFd> {
+fn namespace(cpu: Option<usize>) -> nix::Result<OwnedFd> {
     let none = None::<&str>;
+    if let Some(cpu) = cpu {
+        let mut only = CpuSet::new();
+        only.set(cpu)?;
+        sched_setaffinity(Pid::from_raw(0), &only)?;
+    }
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
