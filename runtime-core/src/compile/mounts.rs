@@ -8,6 +8,7 @@ use oci_spec::runtime::Mount;
 pub(super) use sources::stage;
 use sources::{Source, inside, source_tree};
 
+use super::departure::Carried;
 use super::mount_ids::{Mapped, MountIds};
 use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, Reaches, short};
 use super::plan::Draft;
@@ -80,6 +81,7 @@ pub(super) struct Attached {
     read_only: Vec<(String, Slot, CString)>,
 }
 
+const PRIVATE: u64 = 1 << 18;
 const SLAVE: u64 = 1 << 19;
 const SHARED: u64 = 1 << 20;
 
@@ -137,6 +139,59 @@ impl Mounts {
             What::Copied { recursive, .. } => *recursive || mount.path.as_c_str() == c"/dev/pts",
             What::Changed { .. } => false,
         })
+    }
+}
+
+impl Planned {
+    /// What takes a tree that was carried over out of the host's peer group, as the host's mounts are where they are copied,
+    /// unless config.json does so itself.
+    fn apart(&self, request: &Request<'_>, carried: &Carried) -> Option<Propagation> {
+        let is_private = self.propagation.iter().any(|asked| asked.recursive && asked.kind == PRIVATE);
+        (carried.has_left() && !is_private).then(|| rootfs::of_hosts(request))
+    }
+}
+
+/// A copy of something of the host's, as config.json asks for it.
+pub(super) struct Copied<'a> {
+    pub(super) origin: &'a str,
+    pub(super) source: &'a CString,
+    pub(super) recursive: bool,
+    pub(super) ids: Option<Mapped>,
+}
+
+impl Mounts {
+    /// What is copied from the host's tree.
+    pub(super) fn copies(&self) -> impl Iterator<Item = Copied<'_>> {
+        self.mounts.iter().filter_map(|mount| match &mount.what {
+            What::Copied { source, from: Source::Host | Source::Stage(_), recursive, ids, .. } => {
+                Some(Copied { origin: &mount.origin, source, recursive: *recursive, ids: *ids })
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether some are asked to receive what the host mounts below their sources, or to share it.
+    pub(super) fn receive(&self) -> bool {
+        let of_host = self.mounts.iter().filter(|mount| matches!(mount.what, What::Copied { .. }));
+        of_host.flat_map(|mount| &mount.propagation).any(|asked| asked.kind & (SLAVE | SHARED) != 0)
+    }
+
+    /// Whether some are filesystems that may take a path of the host: a device, an overlay's layers.
+    pub(super) fn name_hosts(&self) -> bool {
+        let is_kernels = |fstype: &CStr| OF_THE_KERNEL.iter().any(|known| known.as_bytes() == fstype.to_bytes());
+        self.mounts.iter().any(|mount| matches!(&mount.what, What::Filesystem { fstype, .. } if !is_kernels(fstype)))
+    }
+
+    /// The mount at /dev, by its place in the list.
+    fn dev(&self) -> Option<usize> {
+        let is_dev = |mount: &Planned| mount.path.as_c_str() == c"/dev" && !matches!(mount.what, What::Changed { .. });
+        self.mounts.iter().rposition(is_dev)
+    }
+
+    /// Whether /dev is the host's.
+    pub(super) fn dev_is_copied(&self) -> bool {
+        let dev = self.dev().and_then(|dev| self.mounts.get(dev));
+        dev.is_some_and(|dev| matches!(dev.what, What::Copied { .. }))
     }
 }
 
@@ -417,16 +472,18 @@ fn host_view(
 }
 
 /// Attaches the mounts in order.
-pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Invalid> {
+pub(super) fn attach(
+    request: &Request<'_>,
+    mounts: &Mounts,
+    carried: &Carried,
+    plan: &mut Draft,
+) -> Result<Attached, Invalid> {
     let mut attached = Attached::default();
-    let dev = mounts
-        .mounts
-        .iter()
-        .rposition(|mount| mount.path.as_c_str() == c"/dev" && !matches!(mount.what, What::Changed { .. }));
+    let dev = mounts.dev();
     for (index, mount) in mounts.mounts.iter().enumerate() {
         let target = Place { base: Slot::ROOT, skip: 0, path: Text(&mount.path) };
         match &mount.what {
-            What::Copied { .. } => attach_copy(mount, target, plan)?,
+            What::Copied { .. } => attach_copy(request, mount, target, carried, plan)?,
             What::Changed { params, recursive_attributes } => {
                 change(mount, params, *recursive_attributes, target, plan);
                 if mount.attributes.clear & RDONLY != 0 {
@@ -473,12 +530,18 @@ fn as_params(data: &[Data]) -> Vec<Param<'_>> {
         .collect()
 }
 
-fn attach_copy(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+fn attach_copy(
+    request: &Request<'_>,
+    mount: &Planned,
+    target: Place<'_>,
+    carried: &Carried,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
     let What::Copied { source, from, recursive, recursive_attributes, ids } = &mount.what else { return Ok(()) };
     let (tree, recursive_attributes) = match (from, *ids) {
         // What was staged has these already, locked.
         (Source::Stage(number), _) => (Tree::Staged(*number, Text(source)), Attributes::NONE),
-        (Source::Host, ids) => (source_tree(mount, source, *recursive, ids, plan)?, *recursive_attributes),
+        (Source::Host, ids) => (source_tree(mount, source, *recursive, ids, carried, plan)?, *recursive_attributes),
         (Source::Container(path), None) => (Tree::Inside(Text(path)), *recursive_attributes),
         (Source::Container(path), Some(Mapped { ids, deep })) => {
             let (place, slot) = (Place { base: Slot::ROOT, skip: 0, path: Text(path) }, plan.slot()?);
@@ -487,13 +550,16 @@ fn attach_copy(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<(
             (Tree::Held(slot, Text(path)), *recursive_attributes)
         }
     };
+    // What was staged is nobody's peer already.
+    let first = if *from == Source::Host { mount.apart(request, carried) } else { None };
+    let propagation: Vec<_> = first.into_iter().chain(mount.propagation.iter().copied()).collect();
     let op = InitOp::Bind {
         tree,
         recursive: *recursive,
         attributes: mount.attributes,
         implied: mount.implied,
         recursive_attributes,
-        propagation: List::new(&mount.propagation),
+        propagation: List::new(&propagation),
         target,
         rule: mount.rule,
     };
