@@ -1,6 +1,7 @@
 //! `cargo xtask engines`: what people do with real engines, planc in runc's place, and runc and crun beside it.
 
 mod cri;
+mod docker;
 mod images;
 mod kubernetes;
 mod lines;

@@ -28,6 +28,16 @@ pub(super) const COMPOSE: Tool = Tool {
     minutes: 30,
 };
 
+/// The daemon of Docker 29. Debian's is of before 23, from which on a runtime may be a shim.
+pub(super) const DOCKERD: Tool = Tool {
+    variable: "DOCKERD",
+    name: "dockerd",
+    package: "github.com/moby/moby/v2/cmd/dockerd",
+    version: "v2.0.0-beta.24",
+    flags: "-X github.com/moby/moby/v2/dockerversion.Version=v2.0.0-beta.24",
+    minutes: 40,
+};
+
 /// The client of CRI, and the tests of what serves it. Not every Go module proxy has them.
 pub(super) const CRI: [Tool; 2] =
     [cri("crictl", "sigs.k8s.io/cri-tools/cmd/crictl"), cri("critest", "sigs.k8s.io/cri-tools/cmd/critest")];
