@@ -62,7 +62,7 @@ pub fn start_remapped(runtime: &Runtime) -> Session {
     start_with(runtime, &[LIVE_RESTORE, &["--userns-remap", "person"]].concat())
 }
 
-/// Starts the newer daemon that `DOCKERD` names, with the containerd that `CONTAINERD` does. Containers are those of the shim
+/// Starts the newer daemon that `DOCKERD` names, with the containerd that `CONTAINERD` does, and the runc of `NEWER_RUNC`. Containers are those of the shim
 /// that `SHIM` names; without it, of runc's shim, with the runtime under test as its `BinaryName`.
 #[track_caller]
 pub fn start_by_shim(runtime: &Runtime) -> Session {
@@ -87,7 +87,7 @@ pub fn start_by_shim(runtime: &Runtime) -> Session {
         "runtimes": {
             "judged": {"runtimeType": name, "options": judged},
             "told": {"runtimeType": name, "options": told},
-            "debian": {"path": "/usr/sbin/runc"},
+            "debian": {"path": cri::given("NEWER_RUNC")},
         },
         "default-runtime": "judged",
         // Debian's proxy is of another age.

@@ -47,7 +47,8 @@ pub(super) const ENGINES: &[Engine] = &[
     Engine {
         name: "docker-shim",
         title: "Docker Engine with shims",
-        tools: &[tools::DOCKERD],
+        packages: packages::DOCKER_SHIM,
+        tools: &[tools::DOCKERD, tools::RUNC],
         prepare: docker::prepare,
         by_shim: true,
         ..PLAIN
