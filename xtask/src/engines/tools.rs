@@ -31,7 +31,7 @@ pub(super) const COMPOSE: Tool = Tool {
     minutes: 30,
 };
 
-/// The daemon of Docker 29. Debian's is of before 23, from which on a runtime may be a shim.
+/// The daemon as people have it from Docker 29 on. Debian's is of before 23, from which on a runtime may be a shim.
 pub(super) const DOCKERD: Tool = Tool {
     variable: "DOCKERD",
     name: "dockerd",
