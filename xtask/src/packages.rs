@@ -58,6 +58,15 @@ pub(crate) const DOCKER: &[Package] = &[
     package("iptables", "iptables", "the network of the engine's containers"),
 ];
 
+/// For the scenarios under a newer Docker: the client is Debian's, and the runc beside planc is compiled.
+pub(crate) const DOCKER_SHIM: &[Package] = &[
+    package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),
+    package("iptables", "iptables", "the network of the engine's containers"),
+    package("gcc", "cc", "compiles the runc beside planc"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "compiled into the runc beside planc"),
+    package("pkg-config", "pkg-config", "compiles the runc beside planc"),
+];
+
 /// For Compose, where no newer one can be built.
 pub(crate) const COMPOSE: &[Package] = &[
     package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),

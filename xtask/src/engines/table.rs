@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Variables, cri, images, kubernetes, tools};
+use super::{Variables, cri, docker, images, kubernetes, tools};
 use crate::lane::Lane;
 use crate::packages::{self, Package};
 use crate::run::Result;
@@ -43,6 +43,16 @@ const PLAIN: Engine = Engine {
 /// In the order of `all`.
 pub(super) const ENGINES: &[Engine] = &[
     Engine { name: "docker", title: "Docker Engine", ..PLAIN },
+    Engine { name: "docker-userns", title: "Docker Engine with userns-remap", ..PLAIN },
+    Engine {
+        name: "docker-shim",
+        title: "Docker Engine with shims",
+        packages: packages::DOCKER_SHIM,
+        tools: &[tools::DOCKERD, tools::RUNC],
+        prepare: docker::prepare,
+        by_shim: true,
+        ..PLAIN
+    },
     Engine {
         name: "tutorial",
         title: "The steps of Docker's tutorials",

@@ -9,11 +9,13 @@ use crate::run::{Result, bounded, succeed};
 pub(super) struct Tool {
     /// The variable in which the scenarios find its path.
     pub(super) variable: &'static str,
-    name: &'static str,
+    pub(super) name: &'static str,
     package: &'static str,
     version: &'static str,
     /// What is linked into it.
     flags: &'static str,
+    /// Its build tags, where some of it is C.
+    c: Option<&'static str>,
     /// How many minutes each step may take.
     minutes: u32,
 }
@@ -25,7 +27,30 @@ pub(super) const COMPOSE: Tool = Tool {
     package: "github.com/docker/compose/v2/cmd",
     version: "v2.35.1",
     flags: "-X github.com/docker/compose/v2/internal.Version=v2.35.1",
+    c: None,
     minutes: 30,
+};
+
+/// The daemon as people have it from Docker 29 on. Debian's is of before 23, from which on a runtime may be a shim.
+pub(super) const DOCKERD: Tool = Tool {
+    variable: "DOCKERD",
+    name: "dockerd",
+    package: "github.com/moby/moby/v2/cmd/dockerd",
+    version: "v2.0.0-beta.24",
+    flags: "-X github.com/moby/moby/v2/dockerversion.Version=v2.0.0-beta.24",
+    c: None,
+    minutes: 40,
+};
+
+/// A runc that knows time namespaces, which the newer daemon gives every container. Debian's does not.
+pub(super) const RUNC: Tool = Tool {
+    variable: "NEWER_RUNC",
+    name: "runc",
+    package: "github.com/opencontainers/runc",
+    version: "v1.4.3",
+    flags: "",
+    c: Some("seccomp"),
+    minutes: 10,
 };
 
 /// The client of CRI, and the tests of what serves it. Not every Go module proxy has them.
@@ -34,7 +59,7 @@ pub(super) const CRI: [Tool; 2] =
 
 const fn cri(name: &'static str, package: &'static str) -> Tool {
     let flags = "-X sigs.k8s.io/cri-tools/pkg/version.Version=v1.36.0";
-    Tool { variable: "CRI_TOOLS", name, package, version: "v1.36.0", flags, minutes: 5 }
+    Tool { variable: "CRI_TOOLS", name, package, version: "v1.36.0", flags, c: None, minutes: 5 }
 }
 
 impl Tool {
@@ -73,10 +98,11 @@ impl Tool {
         let steps: [&[&str]; 3] = [
             &["mod", "init", "planc.invalid/tool"],
             &["get", &package],
-            &["build", "-trimpath", "-ldflags", &flags, "-o", &output, self.package],
+            &["build", "-trimpath", "-tags", self.c.unwrap_or(""), "-ldflags", &flags, "-o", &output, self.package],
         ];
         for step in steps {
-            succeed(bounded(self.minutes, "go", step).current_dir(folder).env("CGO_ENABLED", "0"))?;
+            let c = if self.c.is_some() { "1" } else { "0" };
+            succeed(bounded(self.minutes, "go", step).current_dir(folder).env("CGO_ENABLED", c))?;
         }
         Ok(program)
     }

@@ -60,9 +60,7 @@ pub(super) fn serve(session: &mut Session) {
     session.set("TMPDIR", tmp.to_str().unwrap());
     // What CNI and kubelets keep there is to go with the lane.
     session.ok("for folder in /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done");
-    // Not every kernel has nftables: a list is printed where nothing can be made.
-    session.ok("iptables -t nat -N lane && iptables -t nat -X lane || for program in iptables iptables-save \
-         iptables-restore; do ln -s $(command -v iptables-legacy${program#iptables}) $HOME/bin/$program; done");
+    session.with_iptables();
     write(session, &program);
     session.daemon("registry", &["docker-registry", "serve", "registry.yml"], ": > /dev/tcp/127.0.0.1/5000");
     containerd(session);
