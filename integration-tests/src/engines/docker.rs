@@ -62,8 +62,9 @@ pub fn start_remapped(runtime: &Runtime) -> Session {
     start_with(runtime, &[LIVE_RESTORE, &["--userns-remap", "person"]].concat())
 }
 
-/// Starts the newer daemon that `DOCKERD` names, with the containerd that `CONTAINERD` does, and the runc of `NEWER_RUNC`. Containers are those of the shim
-/// that `SHIM` names; without it, of runc's shim, with the runtime under test as its `BinaryName`.
+/// Starts the newer daemon that `DOCKERD` names, with the containerd that `CONTAINERD` does, and the runc of `NEWER_RUNC`.
+/// Containers are those of the shim that `SHIM` names; without it, of runc's shim, with the runtime under test as its
+/// `BinaryName`.
 #[track_caller]
 pub fn start_by_shim(runtime: &Runtime) -> Session {
     let mut session = new(runtime);
