@@ -12,6 +12,8 @@ pub(super) struct Tool {
     name: &'static str,
     package: &'static str,
     version: &'static str,
+    /// Whether it is a package's tests, or else its program.
+    is_test: bool,
     /// What is linked into it.
     flags: &'static str,
     /// How many minutes each step may take.
@@ -24,17 +26,20 @@ pub(super) const COMPOSE: Tool = Tool {
     name: "docker-compose",
     package: "github.com/docker/compose/v2/cmd",
     version: "v2.35.1",
+    is_test: false,
     flags: "-X github.com/docker/compose/v2/internal.Version=v2.35.1",
     minutes: 30,
 };
 
 /// The client of CRI, and the tests of what serves it. Not every Go module proxy has them.
-pub(super) const CRI: [Tool; 2] =
-    [cri("crictl", "sigs.k8s.io/cri-tools/cmd/crictl"), cri("critest", "sigs.k8s.io/cri-tools/cmd/critest")];
+pub(super) const CRI: [Tool; 2] = [
+    cri("crictl", "sigs.k8s.io/cri-tools/cmd/crictl", false),
+    cri("critest", "sigs.k8s.io/cri-tools/cmd/critest", true),
+];
 
-const fn cri(name: &'static str, package: &'static str) -> Tool {
+const fn cri(name: &'static str, package: &'static str, is_test: bool) -> Tool {
     let flags = "-X sigs.k8s.io/cri-tools/pkg/version.Version=v1.36.0";
-    Tool { variable: "CRI_TOOLS", name, package, version: "v1.36.0", flags, minutes: 5 }
+    Tool { variable: "CRI_TOOLS", name, package, version: "v1.36.0", is_test, flags, minutes: 20 }
 }
 
 impl Tool {
@@ -70,12 +75,10 @@ impl Tool {
         let package = format!("{}@{}", self.package, self.version);
         let output = program.to_string_lossy();
         let flags = format!("-s -w {}", self.flags);
-        let steps: [&[&str]; 3] = [
-            &["mod", "init", "planc.invalid/tool"],
-            &["get", &package],
-            &["build", "-trimpath", "-ldflags", &flags, "-o", &output, self.package],
-        ];
-        for step in steps {
+        let own = &["-trimpath", "-ldflags", &flags, "-o", &output, self.package][..];
+        let (get, build): (&[&str], &[&str]) =
+            if self.is_test { (&["get", "-t", &package], &["test", "-c"]) } else { (&["get", &package], &["build"]) };
+        for step in [&["mod", "init", "planc.invalid/tool"], get, &[build, own].concat()] {
             succeed(bounded(self.minutes, "go", step).current_dir(folder).env("CGO_ENABLED", "0"))?;
         }
         Ok(program)
