@@ -27,7 +27,9 @@ fn a_port_of_the_host(cri: &Session) {
 
 fn a_forwarded_port(cri: &Session) {
     let pod = pod(cri, "forward", json!({}));
-    container(cri, &pod, "web", served());
+    let id = container(cri, &pod, "web", served());
+    // Who forwards to nobody ends.
+    cri.wait(&format!("crictl logs {id} | grep serves"));
     let get = format!("for i in $(seq 50); do {SERVED}12081 && break; sleep 0.1; done");
     cri.says(&format!("crictl port-forward {pod} 12081:80 > forward.log 2>&1 & {get}; kill $!"), "hello");
 }
