@@ -32,7 +32,11 @@ pub(super) fn prepare(folder: &Path) -> Result<Variables> {
         None => built(&folder.join("kubernetes").join(VERSION))?,
     };
     let containerd = containerd::newest().ok_or("there is no containerd")?;
-    Ok(vec![("KUBERNETES", programs), ("CONTAINERD", containerd), ("REGISTRY", cri::registry(&folder.join("kubernetes"))?)])
+    Ok(vec![
+        ("KUBERNETES", programs),
+        ("CONTAINERD", containerd),
+        ("REGISTRY", cri::registry(&folder.join("kubernetes"))?),
+    ])
 }
 
 /// A folder that has them all.

@@ -31,7 +31,7 @@ pub(super) const COMPOSE: Tool = Tool {
     minutes: 30,
 };
 
-/// The client of CRI, and the tests of what serves it. Not every Go module proxy has them.
+/// The client of CRI, and the tests of what serves it.
 pub(super) const CRI: [Tool; 2] = [
     cri("crictl", "sigs.k8s.io/cri-tools/cmd/crictl", false),
     cri("critest", "sigs.k8s.io/cri-tools/cmd/critest", true),
