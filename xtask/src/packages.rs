@@ -161,7 +161,8 @@ pub(crate) fn ensure(wanted: &[&[Package]]) -> Result<()> {
     for package in &missing {
         eprintln!("xtask: installing {}: {}", package.name, package.purpose);
     }
-    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    // Another apt-get may be at work.
+    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
     install.extend(&names);
     if apt_get(5, &["update", "-qq"]).and_then(|()| apt_get(10, &install)).is_err() {
         return Err(format!("cannot install {list}; as root: apt-get update && apt-get install {list}"));

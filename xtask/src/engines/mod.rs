@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lane::Lane;
 use crate::packages::{self, Package};
-use crate::run::{self, Result, root, target_directory};
+use crate::run::{self, Result, bounded, root, stdout, target_directory};
 use crate::suites::judge::{self, Measure, Run};
 use crate::suites::reasons::ENGINES as REASONS;
 use crate::suites::report::{self, Report};
@@ -100,7 +100,7 @@ impl Engine {
         let report = Report {
             name: format!("engine {place}"),
             title: format!("{}, lane {}", self.title, lane.name()),
-            source: self.source()?,
+            source: self.source(&prepared)?,
             runs,
             versions: runtimes.iter().map(|runtime| runtime.version.clone()).collect(),
         };
@@ -131,11 +131,20 @@ impl Engine {
     }
 
     /// The engine's version and the kernel it was run on.
-    fn source(&self) -> Result<String> {
+    fn source(&self, prepared: &Variables) -> Result<String> {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|why| why.to_string())?;
         let packages = self.packages.iter().map(Package::version).collect::<Result<Vec<_>>>()?;
         let tools = self.tools.iter().map(tools::Tool::version);
-        Ok(format!("{}; kernel {}", packages.into_iter().chain(tools).collect::<Vec<_>>().join(", "), kernel.trim()))
+        let programs = self.programs.iter().map(|(variable, name)| {
+            let found = prepared.iter().find(|(other, _)| other == variable);
+            let (_, path) = found.ok_or_else(|| format!("{variable} is not there"))?;
+            let program = if name.is_empty() { path.clone() } else { path.join(name) };
+            let told = stdout(&mut bounded(1, program, &["--version"]))?;
+            Ok(told.lines().next().unwrap_or_default().trim().to_owned())
+        });
+        let programs = programs.collect::<Result<Vec<_>>>()?;
+        let all: Vec<String> = programs.into_iter().chain(packages).chain(tools).collect();
+        Ok(format!("{}; kernel {}", all.join(", "), kernel.trim()))
     }
 
     /// The shim that is judged; `None` where the runtime is under one of containerd's, or there are no shims.
