@@ -118,7 +118,8 @@ fn plans(config: &[u8], see: impl Fn(&LaunchPlan)) -> usize {
     let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Create };
     let by_systemd = CreateOptions { cgroup_driver: CgroupDriver::Systemd, ..CreateOptions::default() };
     let by_systemd = Launch { options: &by_systemd, ..launch };
-    let callers = [facts(0, true), facts(1000, true), facts(0, false)];
+    let many_mounts = Facts { few_mounts: Some("/run/planc-mounts/few".into()), ..facts(0, true) };
+    let callers = [facts(0, true), many_mounts, facts(1000, true), facts(0, false)];
     let plans = callers.iter().flat_map(|facts| [&launch, &by_systemd].map(|launch| (facts, launch)));
     let plans = plans.filter_map(|(facts, launch)| LaunchPlan::create(&spec, facts, launch).ok());
     // Its own process once more, as one that joins.
@@ -180,6 +181,7 @@ fn facts(euid: u32, initial_user_namespace: bool) -> Facts {
         lsm: runtime_core::LsmFacts::default(),
         resctrl: None,
         mounts: Vec::new(),
+        few_mounts: None,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/a/b".to_owned(),

@@ -222,9 +222,10 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::Propagate { kind } => mounts::propagate(kind),
         InitOp::MakeStage { at } => mounts::make_stage(init, at.0),
         InitOp::StageTree { .. } => mounts::stage_tree(init, op),
-        InitOp::CopyMapped { source, recursive, ids, deep, slot } => {
-            mounts::copy_mapped(init, source.0, recursive, ids, deep, slot)
+        InitOp::CopyTree { source, recursive, ids, deep, slot } => {
+            mounts::copy_tree(init, source.0, recursive, ids, deep, slot)
         }
+        InitOp::LeaveMounts { slot } => sys::setns(init.slots.take(slot)?, wire::Ns::Mount.flag()),
         InitOp::CopyInside { place, recursive, slot } => mounts::copy_inside(init, &place, recursive, slot),
         InitOp::CoverDirectory { place, slot } => mounts::cover_directory(init, &place, slot),
         InitOp::CopyUp { from, to, mode, owner, .. } => copy_up::copy_up(init, from, to, mode, owner),
@@ -237,7 +238,7 @@ fn perform(init: &mut Init, op: &InitOp<'static>) -> Result<(), Errno> {
         InitOp::SetReadOnly { slot, .. } => mounts::set_read_only(init.slots.get(slot)?),
         InitOp::OpenDirectory { place, slot } => mounts::open_directory(init, &place, slot),
         InitOp::MakeDevice { place, device, uid, gid } => furnish::make_device(init, &place, &device, uid, gid),
-        InitOp::BindDevice { place, source, device } => mounts::bind_device(init, &place, source.0, &device),
+        InitOp::BindDevice { place, source, device } => mounts::bind_device(init, &place, &source, &device),
         InitOp::MakeLink { place, target } => furnish::make_link(init, &place, target.0),
         InitOp::PivotRoot {} => mounts::pivot_root(init),
         InitOp::MoveRoot { ref others } => mounts::move_root(init, others),

@@ -96,22 +96,22 @@ fn stage_name(number: u16, digits: &mut [u8; 6]) -> Result<&CStr, Errno> {
 }
 
 /// A detached copy of a tree of the host, kept for a later step: its ids are mapped while nobody can see it.
-pub(crate) fn copy_mapped(
+pub(crate) fn copy_tree(
     init: &Init,
     source: &CStr,
     recursive: bool,
-    ids: Slot,
+    ids: Option<Slot>,
     deep: bool,
     slot: Slot,
 ) -> Result<(), Errno> {
-    let tree = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE | recursion(recursive))?;
+    let tree = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE | recursion(recursive))
+        .inspect_err(|_| note(init, Text(source)))?;
+    init.slots.set(slot, tree);
+    let Some(ids) = ids else { return Ok(()) };
     match sys::map_ids(tree, recursion(deep), init.slots.get(ids)?) {
         // What the kernel says of a filesystem that cannot do it; open_tree(2) says it of other things.
         Err(Errno::INVAL) => Err(Errno::OPNOTSUPP),
-        mapped => {
-            init.slots.set(slot, tree);
-            mapped
-        }
+        mapped => mapped,
     }
 }
 
@@ -499,8 +499,8 @@ pub(crate) fn open_directory(init: &Init, place: &Place<'_>, slot: Slot) -> Resu
 }
 
 /// Covers a file of the container with a device of the host, after checking that it is that device.
-pub(crate) fn bind_device(init: &Init, place: &Place<'_>, source: &CStr, device: &Device) -> Result<(), Errno> {
-    let node = sys::open_tree(Fd::CWD, source, OPEN_TREE_CLONE)?;
+pub(crate) fn bind_device(init: &Init, place: &Place<'_>, source: &Tree<'_>, device: &Device) -> Result<(), Errno> {
+    let node = copy(init, source, false)?;
     let status = sys::statx(node, c"", false)?;
     if (status.mode & S_IFMT, status.major, status.minor) != (device.mode & S_IFMT, device.major, device.minor) {
         return Err(Errno::INVAL);

@@ -11,6 +11,7 @@ use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::few_mounts::{self, Missing};
 use crate::host::file::read_small_text;
 use crate::sys::process::owner_of_namespace;
 use crate::wire::{Ns, Spaces};
@@ -52,6 +53,10 @@ pub struct Facts {
     /// Where something is mounted, the first mounts first; empty where it was not looked for ([`Self::look_for_mounts`]).
     #[serde(default)]
     pub mounts: Vec<PathBuf>,
+    /// A mount namespace with few mounts, which a container can be made from without copying the host's; `None` where the
+    /// host has not many, or there is no such namespace, or it was not looked for.
+    #[serde(default)]
+    pub few_mounts: Option<PathBuf>,
     /// The unified cgroup hierarchy; `None` where none is mounted.
     pub cgroup: Option<CgroupFacts>,
 }
@@ -158,6 +163,13 @@ impl Facts {
         Ok(())
     }
 
+    /// Looks for a mount namespace with few mounts, for who may enter one.
+    pub(crate) fn look_for_few_mounts(&mut self, missing: Missing) {
+        if self.euid == 0 && self.initial_user_namespace && self.is_privileged() {
+            self.few_mounts = few_mounts::find(missing);
+        }
+    }
+
     /// Reads what this host is: a handful of small files, without privilege.
     ///
     /// # Errors
@@ -184,6 +196,7 @@ impl Facts {
             lsm: LsmFacts::read(),
             resctrl: None,
             mounts: Vec::new(),
+            few_mounts: None,
             cgroup: CgroupFacts::read()?,
         })
     }

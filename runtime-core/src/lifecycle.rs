@@ -13,6 +13,7 @@ use crate::container::Container;
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::Facts;
+use crate::host::few_mounts::Missing;
 use crate::host::hooks;
 use crate::host::record::{self, Found, Record};
 use crate::host::state::{self, StateDir};
@@ -59,7 +60,7 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidSpec`] or [`ErrorKind::Unsupported`], with the place in config.json.
     pub fn plan(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
-        self.plan_with(&facts_for(bundle, options)?, id, bundle, options, acts)
+        self.plan_with(&facts_for(bundle, options, Missing::Assume)?, id, bundle, options, acts)
     }
 
     /// As [`Self::plan`], for a reader: of a bundle that takes root's privileges and is read by somebody else, it is the
@@ -68,7 +69,7 @@ impl Runtime {
     /// # Errors
     /// As [`Self::plan`].
     pub fn explain(&self, id: &Id, bundle: &Bundle, options: &CreateOptions, acts: Acts) -> Result<LaunchPlan> {
-        let facts = facts_for(bundle, options)?;
+        let facts = facts_for(bundle, options, Missing::Assume)?;
         let own = self.plan_with(&facts, id, bundle, options, acts);
         if facts.euid == 0 { own } else { own.or_else(|_| self.plan_with(&facts.of_root(), id, bundle, options, acts)) }
     }
@@ -111,7 +112,7 @@ impl Runtime {
         stdio: &Stdio,
         acts: Acts,
     ) -> Result<Container> {
-        let plan = self.plan(id, bundle, options, acts)?;
+        let plan = self.plan_with(&facts_for(bundle, options, Missing::Make)?, id, bundle, options, acts)?;
         let state = StateDir::claim(&self.root, id)?;
         if let Err(error) = state.save_config(bundle.json()) {
             state.remove()?;
@@ -226,8 +227,9 @@ impl Runtime {
 }
 
 /// What this host is, with what is looked for only where a bundle asks for it.
-fn facts_for(bundle: &Bundle, options: &CreateOptions) -> Result<Facts> {
+fn facts_for(bundle: &Bundle, options: &CreateOptions, missing: Missing) -> Result<Facts> {
     let mut facts = Facts::read()?;
+    facts.look_for_few_mounts(missing);
     if bundle.spec().linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
         facts.look_for_resctrl()?;
     }

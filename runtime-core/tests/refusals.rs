@@ -24,6 +24,7 @@ fn root() -> Facts {
         lsm: LsmFacts::default(),
         resctrl: None,
         mounts: Vec::new(),
+        few_mounts: None,
         cgroup: Some(CgroupFacts {
             mount: "/sys/fs/cgroup".into(),
             own: "/user.slice/a.scope".to_owned(),

@@ -169,7 +169,8 @@ fn mount_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
             recursive_attributes: attributes,
             propagation: kinds,
         },
-        InitOp::CopyMapped { source: text, recursive: flag, ids: slot, deep: !flag, slot: Slot(1) },
+        InitOp::CopyTree { source: text, recursive: flag, ids: flag.then_some(slot), deep: !flag, slot: Slot(1) },
+        InitOp::LeaveMounts { slot },
         InitOp::Remount {
             params: List::new(&s.params),
             attributes,
@@ -212,11 +213,12 @@ fn rootfs_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<InitOp<'a>> {
     let (text, other, slot, flag) = (s.texts[0], s.texts[1], Slot(v.slot), v.flag);
     let place = Place { base: slot, skip: v.slot, path: text };
     let device = Device { mode: v.numbers[0], major: 7, minor: v.numbers[0] };
+    let trees = [Tree::Path(text), Tree::Staged(v.slot, other), Tree::Held(slot, other), Tree::Inside(text)];
     vec![
         InitOp::SetReadOnly { slot, path: text },
         InitOp::OpenDirectory { place, slot },
         InitOp::MakeDevice { place, device, uid: 1, gid: v.numbers[0] },
-        InitOp::BindDevice { place, source: other, device },
+        InitOp::BindDevice { place, source: trees[v.ns % 4], device },
         InitOp::MakeLink { place, target: other },
         InitOp::WriteLabel { proc: slot, file: text, value: other, expect: text },
         InitOp::MakeEmpty { slot, context: flag.then_some(text) },

@@ -180,10 +180,13 @@ ops! {
         number: u16, tree: Tree<'a>, recursive: bool, attributes: Attributes, recursive_attributes: Attributes,
         propagation: List<'a, Propagation>
     } => "stage a copy of {tree}{}", Options(attributes, recursive_attributes, propagation);
-    /// open_tree(2), and mount_setattr(2) with MOUNT_ATTR_IDMAP: by who has privileges over the filesystem. `deep`: what is
-    /// mounted below as well.
-    81 CopyMapped { source: Text<'a>, recursive: bool, ids: Slot, deep: bool, slot: Slot }
-        => "copy {source} as {slot}, its ids{} mapped by {ids}", Deep(*deep);
+    /// open_tree(2), and mount_setattr(2) with MOUNT_ATTR_IDMAP where `ids` are mapped: by who has privileges over the
+    /// filesystem. `deep`: those of what is mounted below as well.
+    81 CopyTree { source: Text<'a>, recursive: bool, ids: Option<Slot>, deep: bool, slot: Slot }
+        => "copy {source} as {slot}{}", Mapped(*ids, *deep);
+    /// setns(2) into a mount namespace that has none of the host's mounts, so that nobody copies those. What is taken from the
+    /// host has been copied by then.
+    104 LeaveMounts { slot: Slot } => "leave the host's mounts for the few of {slot}";
     /// The tree becomes the directory from which every later path is resolved.
     15 AttachRootfs { tree: Tree<'a>, at: Option<Text<'a>>, propagation: List<'a, Propagation> }
         => "take {tree} as the root filesystem";
@@ -221,7 +224,7 @@ ops! {
     /// A node that is there already must be the same.
     20 MakeDevice { place: Place<'a>, device: Device, uid: u32, gid: u32 } => "make the device {place} ({device})";
     /// Where mknod(2) is not permitted. The host's node is checked to be the device.
-    21 BindDevice { place: Place<'a>, source: Text<'a>, device: Device } => "bind the host's {source} to {place} ({device})";
+    21 BindDevice { place: Place<'a>, source: Tree<'a>, device: Device } => "bind the host's {source} to {place} ({device})";
     /// A link, or whatever else is there already, is left as it is.
     22 MakeLink { place: Place<'a>, target: Text<'a> } => "link {place} to {target}";
     /// pivot_root(".", "."), then the old root is detached.
@@ -448,6 +451,16 @@ struct Deep(bool);
 impl fmt::Display for Deep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0 { " and those of what is mounted below it" } else { "" })
+    }
+}
+
+/// What the ids of a copy are mapped by, if they are.
+struct Mapped(Option<Slot>, bool);
+
+impl fmt::Display for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Some(ids), deep) = self else { return Ok(()) };
+        write!(f, ", its ids{} mapped by {ids}", Deep(*deep))
     }
 }
 

@@ -3,12 +3,15 @@
 /// A file that was looked at.
 pub(crate) struct Elf<'a> {
     image: &'a [u8],
+    /// ET_EXEC, ET_DYN …
+    kind: usize,
     /// Type, offset and length in the file of each segment.
     segments: Vec<(usize, usize, usize)>,
     /// The types of the sections.
     sections: Vec<usize>,
 }
 
+const ET_DYN: usize = 3;
 const PT_LOAD: usize = 1;
 const PT_INTERP: usize = 3;
 const SHT_SYMTAB: usize = 2;
@@ -34,13 +37,18 @@ impl<'a> Elf<'a> {
         for header in (0..count).map(|index| headers + index * size) {
             sections.push(number(header + 4, 4)?);
         }
-        Some(Self { image, segments, sections })
+        Some(Self { image, kind: number(16, 2)?, segments, sections })
     }
 
     /// The bytes of each loaded segment; `None` where the file is shorter than it says.
     pub(crate) fn loaded(&self) -> Option<Vec<&'a [u8]>> {
         let loaded = self.segments.iter().filter(|(kind, ..)| *kind == PT_LOAD);
         loaded.map(|(_, offset, length)| self.image.get(*offset..offset.checked_add(*length)?)).collect()
+    }
+
+    /// Whether it can be loaded at any address.
+    pub(crate) fn is_position_independent(&self) -> bool {
+        self.kind == ET_DYN
     }
 
     /// Whether the kernel starts a dynamic linker first.
@@ -62,7 +70,7 @@ mod tests {
     fn a_test_program_is_dynamic_and_has_symbols() {
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let elf = Elf::parsed(&own).unwrap();
-        assert!(elf.has_interpreter() && elf.has_symbols());
+        assert!(elf.has_interpreter() && elf.has_symbols() && elf.is_position_independent());
         assert!(elf.loaded().unwrap().len() > 1);
     }
 

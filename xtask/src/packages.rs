@@ -58,6 +58,15 @@ pub(crate) const DOCKER: &[Package] = &[
     package("iptables", "iptables", "the network of the engine's containers"),
 ];
 
+/// For the scenarios under a newer Docker: the client is Debian's, and the runc beside planc is compiled.
+pub(crate) const DOCKER_SHIM: &[Package] = &[
+    package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),
+    package("iptables", "iptables", "the network of the engine's containers"),
+    package("gcc", "cc", "compiles the runc beside planc"),
+    package("libseccomp-dev", "/usr/include/seccomp.h", "compiled into the runc beside planc"),
+    package("pkg-config", "pkg-config", "compiles the runc beside planc"),
+];
+
 /// For Compose, where no newer one can be built.
 pub(crate) const COMPOSE: &[Package] = &[
     package("docker.io", "/usr/sbin/dockerd", "an engine that planc is under"),
@@ -155,7 +164,8 @@ pub(crate) fn ensure(wanted: &[&[Package]]) -> Result<()> {
     for package in &missing {
         eprintln!("xtask: installing {}: {}", package.name, package.purpose);
     }
-    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    // Another apt-get may be at work.
+    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
     install.extend(&names);
     if apt_get(5, &["update", "-qq"]).and_then(|()| apt_get(10, &install)).is_err() {
         return Err(format!("cannot install {list}; as root: apt-get update && apt-get install {list}"));

@@ -9,7 +9,7 @@ use crate::run::{self, Built, Result, bounded, build_static, stdout};
 /// What is given to people.
 const PROGRAMS: [&str; 2] = ["planc", "containerd-shim-planc-v2"];
 
-/// `release [--twice]`: builds `planc` and the shim, checks that they are static and stripped, and prints path, size and SHA-256
+/// `release [--twice]`: builds `planc` and the shim, checks that they are static, position-independent and stripped, and prints path, size and SHA-256
 /// of each. With `--twice` they are built in two other folders from nothing, and have to be the same bytes.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let is_twice = match arguments {
@@ -25,7 +25,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         if !faults.is_empty() {
             return Err(format!("{}: {}", program.name, faults.join(", ")));
         }
-        println!("  static, stripped");
+        println!("  static, position-independent, stripped");
     }
     if is_twice { same_bytes() } else { Ok(()) }
 }
@@ -73,7 +73,11 @@ fn same_bytes() -> Result<()> {
 fn faults(path: &Path) -> Result<Vec<&'static str>> {
     let image = fs::read(path).map_err(|why| format!("{}: {why}", path.display()))?;
     let elf = Elf::parsed(&image).ok_or_else(|| format!("{}: not a 64-bit little-endian ELF file", path.display()))?;
-    let faults = [(elf.has_interpreter(), "it names a dynamic linker"), (elf.has_symbols(), "it is not stripped")];
+    let faults = [
+        (elf.has_interpreter(), "it names a dynamic linker"),
+        (!elf.is_position_independent(), "it is at fixed addresses"),
+        (elf.has_symbols(), "it is not stripped"),
+    ];
     Ok(faults.into_iter().filter_map(|(is_so, fault)| is_so.then_some(fault)).collect())
 }
 

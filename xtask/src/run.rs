@@ -158,7 +158,7 @@ pub(crate) fn build_static(minutes: u32, arguments: &[&str]) -> Result<Vec<Built
 fn flags() -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Crelocation-model=static".to_owned()];
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     flags.push(format!("--remap-path-prefix={}=/planc", root().display()));
     flags.extend(home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
     flags

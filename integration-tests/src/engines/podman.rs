@@ -134,7 +134,7 @@ fn has_controller(name: &str) -> bool {
 }
 
 /// The people of the lane: those of the machine and [`USER`], and whose subordinate ids are whose.
-fn with_ids(ranges: &str) {
+pub(super) fn with_ids(ranges: &str) {
     let ranges = format!("{ranges}\n");
     let person = format!("person:x:{USER}:{USER}::/run/u:/bin/bash\n");
     let groups = format!("person:x:{USER}:\nfriends:x:{GROUP}:person\n");

@@ -99,6 +99,17 @@ impl Session {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Has iptables be the one that works on this kernel: not every kernel has nftables, which Debian's usual one wants.
+    #[track_caller]
+    pub fn with_iptables(&self) {
+        // A list is printed where nothing can be made.
+        self.ok("iptables -t nat -N lane && iptables -t nat -X lane || for table in iptables ip6tables; do
+             for program in $table $table-save $table-restore; do
+                 ln -s $(command -v $table-legacy${program#$table}) $HOME/bin/$program
+             done
+         done");
+    }
+
     /// A path in the engine's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.home.join(name)

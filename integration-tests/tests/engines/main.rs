@@ -16,6 +16,8 @@ use integration_tests::engines::{self, Engine};
 
 const ENGINES: &[Engine] = &[
     Engine::new("docker", engines::docker::start, docker::SCENARIOS),
+    Engine::new("docker-userns", engines::docker::start_remapped, &[docker::userns::SCENARIOS]),
+    Engine::new("docker-shim", engines::docker::start_by_shim, docker::BY_SHIM),
     Engine::new("tutorial", engines::compose::start, &[tutorial::SCENARIOS]),
     Engine::new("compose", engines::compose::start, compose::SCENARIOS),
     Engine::new("swarm", engines::swarm::start, &[swarm::SCENARIOS]),

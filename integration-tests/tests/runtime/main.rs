@@ -15,6 +15,7 @@ mod events;
 mod exec;
 mod exec_security;
 mod features;
+mod few_mounts;
 mod flags;
 mod hook_failures;
 mod hook_limits;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         streams::TESTS,
         attached::TESTS,
         bind_flags::TESTS,
+        few_mounts::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,
         rdt::TESTS,

@@ -14,6 +14,7 @@ integration_tests::tests! {
     explain_shows_one_step [Need::Planc],
     explain_refuses_what_create_refuses [Need::Planc],
     explain_asks_for_no_root [Need::Planc],
+    explain_tells_the_time_of_each_step [Need::Planc],
     create_points_at_what_it_refuses [Need::Planc],
     create_says_the_step_that_failed [Need::Planc],
     start_says_the_step_that_failed [Need::Planc],
@@ -81,6 +82,27 @@ fn explain_asks_for_no_root(scene: &Scene) {
     bundle.write();
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     scene.call_by(&nobody, &["explain", "--bundle", bundle.arg()]).done().ok();
+}
+
+/// By making the container, whose program is never executed, and of which nothing is left (the harness looks).
+fn explain_tells_the_time_of_each_step(scene: &Scene) {
+    let mut bundle = scene.bundle();
+    bundle.sh("echo executed").write();
+    let done = scene.rt(&["explain", "--timing", "--bundle", bundle.arg(), "timed"]);
+    done.ok();
+    assert!(!done.stdout.contains("executed\n"), "{done}");
+    let lines: Vec<Vec<&str>> = done.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let steps = steps(scene, &bundle);
+    for (step, line) in steps.iter().zip(&lines[1..]) {
+        assert_eq!((line[0].parse(), line[1]), (Ok(step["number"].as_u64().unwrap()), step["actor"].as_str().unwrap()));
+        let is_done = !["AwaitStart", "Execute"].contains(&step["op"].as_str().unwrap());
+        assert!(line[2].parse::<f64>().is_ok() || !is_done, "{line:?}");
+    }
+    assert_eq!(lines.len(), steps.len() + 2, "{done}");
+    scene.rt(&["state", "timed"]).fails().says("does not exist");
+    for other in [&["--json"][..], &["--run"], &["--step", "1"]] {
+        scene.rt(&[&["explain", "--timing", "--bundle", bundle.arg()], other].concat()).fails().says("--timing");
+    }
 }
 
 fn create_points_at_what_it_refuses(scene: &Scene) {

@@ -14,7 +14,7 @@ use runtime_core::{
     Acts, Bundle, Container, CreateOptions, Deletion, Error, ErrorKind, Id, LaunchPlan, Runtime, Stdio, Timing,
 };
 
-use super::{Command, launch};
+use super::{Command, launch, timing};
 use crate::args::Given;
 use crate::attached::{Orphans, Vigil};
 use crate::failure::{Failure, Outcome, host, invalid};
@@ -63,7 +63,7 @@ fn run(place: &Place) -> Result<u8, Error> {
     runtime.delete(&id, Deletion::Force)?;
     let (code, ended) = ended?;
     launch::warn(container.warnings());
-    print(&timing(&plan, &container, [running, ended, began.elapsed()]))?;
+    print(&times(&plan, &container, [running, ended, began.elapsed()]))?;
     Ok(code)
 }
 
@@ -127,25 +127,12 @@ fn config() -> serde_json::Value {
 }
 
 /// The steps with the microseconds that each took, and how long it all took.
-fn timing(plan: &LaunchPlan, container: &Container, [running, ended, removed]: [Duration; 3]) -> String {
-    let mut text = format!("\nIt was made in {} steps:\n\n    #  actor        µs  what\n", plan.len());
-    for step in plan.steps() {
-        let taken = container.times().iter().find(|(number, _)| *number == step.number);
-        let taken = taken.map_or_else(|| "-".to_owned(), |(_, nanoseconds)| micros(*nanoseconds));
-        let actor = super::actor(step.actor());
-        text += &format!("{:>5}  {actor}  {taken:>9}  {}\n", step.number, step.sentence());
-    }
-    let total = container.times().iter().map(|(_, nanoseconds)| nanoseconds).sum();
-    let [running, ended, removed] = [running, ended, removed].map(|time| micros(time.as_nanos() as u64));
-    text += &format!("       all  {:>9}\n\n", micros(total));
+fn times(plan: &LaunchPlan, container: &Container, [running, ended, removed]: [Duration; 3]) -> String {
+    let mut text = format!("\nIt was made in {} steps:\n\n{}\n", plan.len(), timing::steps(plan, container));
+    let [running, ended, removed] = [running, ended, removed].map(|time| timing::micros(time.as_nanos() as u64));
     text += &format!("After {running} µs the program ran, after {ended} µs it had ended, ");
     text += &format!("after {removed} µs nothing was left of it.\n");
     text
-}
-
-/// Nanoseconds as microseconds, rounded down to a tenth.
-fn micros(nanoseconds: u64) -> String {
-    format!("{}.{}", nanoseconds / 1_000, nanoseconds % 1_000 / 100)
 }
 
 /// Why this host may not let an unprivileged caller make a container (user_namespaces(7), and what distributions add).
@@ -171,13 +158,6 @@ fn obstacles() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn microseconds() {
-        for (nanoseconds, text) in [(0, "0.0"), (999, "0.9"), (12_345, "12.3"), (1_000_000, "1000.0")] {
-            assert_eq!(micros(nanoseconds), text);
-        }
-    }
 
     #[test]
     fn the_place_is_private_and_goes() {

@@ -1,22 +1,27 @@
-//! `planc explain`: tells every step that create or run would perform, and performs none. It needs no privilege.
+//! `planc explain`: tells every step that create or run would perform, and performs none. It needs no privilege, but for
+//! `--timing`, which makes the container to see how long that takes.
 
 use std::path::Path;
 
 use runtime_core::wire::Op;
-use runtime_core::{Acts, Container, CreateOptions, Error, ErrorKind, ExecOptions, Id, LaunchPlan, Step};
+use runtime_core::{
+    Acts, Container, CreateOptions, Deletion, Error, ErrorKind, ExecOptions, Id, LaunchPlan, Stdio, Step, Timing,
+};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Command, exec, launch};
+use super::{Command, exec, launch, timing};
 use crate::args::{Flag, Given};
 use crate::descriptors::PRESERVE_FDS;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome, Why};
 use crate::globals::Context;
 use crate::output;
 
 const JSON: Flag = Flag::switch("json", "print the steps as JSON");
 const STEP: Flag = Flag::number("step", "print one step with all that it carries");
 
+const TIMING: Flag =
+    Flag::switch("timing", "make the container, up to created, delete it, and tell how long each step took");
 const RUN: Flag = Flag::switch("run", "tell the steps of run, which does not wait for a start");
 
 pub(super) const COMMAND: Command = Command {
@@ -34,6 +39,7 @@ pub(super) const COMMAND: Command = Command {
         &JSON,
         &STEP,
         &RUN,
+        &TIMING,
         &exec::PROCESS,
     ],
     perform,
@@ -42,6 +48,9 @@ pub(super) const COMMAND: Command = Command {
 fn perform(context: &Context, given: &Given) -> Outcome {
     let options = launch::options(context, given)?;
     let id = Id::new(given.word(0).as_deref().unwrap_or("explained"))?;
+    if given.is(&TIMING) {
+        return timed(context, given, &id, options);
+    }
     let Explained { plan, warnings, config } = match given.path(&exec::PROCESS) {
         Some(path) => exec(&super::container(context, given)?, &path, options)?,
         None => launch(context, given, &id, &options)?,
@@ -56,6 +65,27 @@ fn perform(context: &Context, given: &Given) -> Outcome {
         plan.to_string()
     };
     output::print(&text)?;
+    Ok(0)
+}
+
+/// Makes the container, up to *created*: no program of it is executed, but for its hooks.
+fn timed(context: &Context, given: &Given, id: &Id, options: CreateOptions) -> Outcome {
+    for (flag, is_given) in [("json", given.is(&JSON)), ("run", given.is(&RUN))]
+        .into_iter()
+        .chain([("step", given.number(&STEP).is_some()), ("process", given.path(&exec::PROCESS).is_some())])
+    {
+        if is_given {
+            let why = format!("--timing and --{flag} are not to be had together");
+            return Err(Failure::Usage { why: Why::Flag(why), of: Some(&COMMAND) });
+        }
+    }
+    let bundle = launch::bundle(given)?;
+    let options = CreateOptions { timing: Timing::Steps, ..options };
+    let plan = context.runtime.plan(id, &bundle, &options, Acts::Create)?;
+    let container = context.runtime.create(id, &bundle, &options, Stdio::default())?;
+    context.runtime.delete(id, Deletion::Force)?;
+    launch::warn(bundle.warnings().iter().chain(plan.warnings()).chain(plan.notes()));
+    output::print(&timing::steps(&plan, &container))?;
     Ok(0)
 }
 

@@ -21,6 +21,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod timing;
 mod update;
 
 use runtime_core::wire::Actor;

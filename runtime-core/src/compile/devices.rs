@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
+use super::departure::Carried;
 use super::mounts::Attached;
 use super::plan::Draft;
 use super::text::{below, cleaned, listed, path_text, utf8};
@@ -103,20 +104,39 @@ fn node(origin: String, device: &LinuxDevice) -> Result<Node, Invalid> {
     Ok(Node { origin, path, device, uid, gid })
 }
 
+impl Node {
+    /// Whether it is the host's, over a file: mknod(2) of a device needs CAP_MKNOD in the first user namespace.
+    fn is_bound(&self, request: &Request<'_>) -> bool {
+        let may_make = request.facts.initial_user_namespace && !request.spaces.has_user();
+        !may_make && self.device.mode & !0o7777 != FIFO
+    }
+}
+
+impl Devices {
+    /// Those that are the host's, with their places in config.json.
+    pub(super) fn bound(&self, request: &Request<'_>) -> impl Iterator<Item = (&str, &CString)> {
+        self.0.iter().filter(|node| node.is_bound(request)).map(|node| (node.origin.as_str(), &node.path))
+    }
+}
+
 /// Makes the devices and the links, unless /dev is somebody else's.
-pub(super) fn furnish(request: &Request<'_>, devices: &Devices, attached: &Attached, plan: &mut Draft) {
+pub(super) fn furnish(
+    request: &Request<'_>,
+    devices: &Devices,
+    attached: &Attached,
+    carried: &Carried,
+    plan: &mut Draft,
+) {
     if attached.dev_is_copied {
         return;
     }
-    // mknod(2) of a device needs CAP_MKNOD in the first user namespace.
-    let may_make = request.facts.initial_user_namespace && !request.spaces.has_user();
     for node in &devices.0 {
         let (path, device) = (Text(&node.path), node.device);
         let place = place(attached.dev, path);
-        let op = if may_make || device.mode & !0o7777 == FIFO {
-            InitOp::MakeDevice { place, device, uid: node.uid, gid: node.gid }
+        let op = if node.is_bound(request) {
+            InitOp::BindDevice { place, source: carried.device(&node.path), device }
         } else {
-            InitOp::BindDevice { place, source: path, device }
+            InitOp::MakeDevice { place, device, uid: node.uid, gid: node.gid }
         };
         plan.init(&node.origin, op);
     }

@@ -5,6 +5,7 @@
 mod capabilities;
 pub(crate) mod cgroup;
 mod check;
+pub(crate) mod departure;
 pub(crate) mod device_filter;
 mod devices;
 mod exec;
@@ -289,6 +290,11 @@ impl<'a> Chapters<'a> {
         })
     }
 
+    /// Whether parameters or labels are written to a procfs.
+    fn needs_proc(&self) -> bool {
+        !self.sysctls.is_empty() || self.labels.are_asked_for()
+    }
+
     /// The procfs that parameters and labels are written to.
     fn open_proc(&self, request: &Request<'_>, plan: &mut Draft) -> Result<Option<Slot>, Invalid> {
         match (self.sysctls.is_empty(), self.labels.are_asked_for()) {
@@ -306,6 +312,7 @@ impl<'a> Chapters<'a> {
         cgroup::make(request, &self.resources, &self.mounts, plan)?;
         namespaces::open(request, plan);
         self.mounts.make_id_maps(plan);
+        let few = departure::open(request, self, plan)?;
         let listener = process::listen(request, plan)?;
         let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         self.rdt.make(plan);
@@ -316,18 +323,18 @@ impl<'a> Chapters<'a> {
         cgroup::start_unit(request, &self.resources, &self.mounts, plan)?;
         self.rdt.enter(plan);
         self.scheduling.begin(plan);
-        namespaces::enter(request, &self.mounts, &self.offsets, plan)?;
+        let mut carried = namespaces::enter(request, self, few, plan)?;
         namespaces::raise_loopback(request, plan);
         self.net_devices.move_in(request, plan);
 
         // Furnish: the container's filesystem is put together, becomes the root, and is closed.
-        rootfs::attach(request, plan);
-        let attached = mounts::attach(&self.mounts, plan)?;
-        devices::furnish(request, &self.devices, &attached, plan);
+        rootfs::attach(request, &carried, plan);
+        let attached = mounts::attach(request, &self.mounts, &carried, plan)?;
+        devices::furnish(request, &self.devices, &attached, &carried, plan);
         let console = self.terminal.open(plan)?;
         terminal::Terminal::bind(console, &attached, plan);
         mounts::set_read_only(&attached, plan);
-        let taken = rootfs::take(&self.covered, plan)?;
+        let taken = carried.taken.take().map_or_else(|| rootfs::take(&self.covered, plan), Ok)?;
         let proc = if own_proc::opens_late(request) { None } else { self.open_proc(request, plan)? };
         request.hooks.before_switch(request, plan)?;
         rootfs::switch(request, plan)?;

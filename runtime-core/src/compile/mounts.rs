@@ -8,6 +8,7 @@ use oci_spec::runtime::Mount;
 pub(super) use sources::stage;
 use sources::{Source, inside, source_tree};
 
+use super::departure::Carried;
 use super::mount_ids::{Mapped, MountIds};
 use super::mount_options::{ALL_TAKEN, Copy, Data, Options, RDONLY, Reaches, short};
 use super::plan::Draft;
@@ -15,6 +16,7 @@ use super::text::{below, cleaned, listed, path_text, text, utf8};
 use super::{Invalid, Request, lsm, rootfs};
 use crate::wire::{Attributes, HostOp, InitOp, List, Ns, Param, Place, Propagation, Slot, Target, Text, Tree};
 
+mod of_hosts;
 mod sources;
 
 /// What the container's filesystem is put together from.
@@ -417,16 +419,18 @@ fn host_view(
 }
 
 /// Attaches the mounts in order.
-pub(super) fn attach(mounts: &Mounts, plan: &mut Draft) -> Result<Attached, Invalid> {
+pub(super) fn attach(
+    request: &Request<'_>,
+    mounts: &Mounts,
+    carried: &Carried,
+    plan: &mut Draft,
+) -> Result<Attached, Invalid> {
     let mut attached = Attached::default();
-    let dev = mounts
-        .mounts
-        .iter()
-        .rposition(|mount| mount.path.as_c_str() == c"/dev" && !matches!(mount.what, What::Changed { .. }));
+    let dev = mounts.dev();
     for (index, mount) in mounts.mounts.iter().enumerate() {
         let target = Place { base: Slot::ROOT, skip: 0, path: Text(&mount.path) };
         match &mount.what {
-            What::Copied { .. } => attach_copy(mount, target, plan)?,
+            What::Copied { .. } => attach_copy(request, mount, target, carried, plan)?,
             What::Changed { params, recursive_attributes } => {
                 change(mount, params, *recursive_attributes, target, plan);
                 if mount.attributes.clear & RDONLY != 0 {
@@ -473,12 +477,18 @@ fn as_params(data: &[Data]) -> Vec<Param<'_>> {
         .collect()
 }
 
-fn attach_copy(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<(), Invalid> {
+fn attach_copy(
+    request: &Request<'_>,
+    mount: &Planned,
+    target: Place<'_>,
+    carried: &Carried,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
     let What::Copied { source, from, recursive, recursive_attributes, ids } = &mount.what else { return Ok(()) };
     let (tree, recursive_attributes) = match (from, *ids) {
         // What was staged has these already, locked.
         (Source::Stage(number), _) => (Tree::Staged(*number, Text(source)), Attributes::NONE),
-        (Source::Host, ids) => (source_tree(mount, source, *recursive, ids, plan)?, *recursive_attributes),
+        (Source::Host, ids) => (source_tree(mount, source, *recursive, ids, carried, plan)?, *recursive_attributes),
         (Source::Container(path), None) => (Tree::Inside(Text(path)), *recursive_attributes),
         (Source::Container(path), Some(Mapped { ids, deep })) => {
             let (place, slot) = (Place { base: Slot::ROOT, skip: 0, path: Text(path) }, plan.slot()?);
@@ -487,13 +497,16 @@ fn attach_copy(mount: &Planned, target: Place<'_>, plan: &mut Draft) -> Result<(
             (Tree::Held(slot, Text(path)), *recursive_attributes)
         }
     };
+    // What was staged is nobody's peer already.
+    let first = if *from == Source::Host { mount.apart(request, carried) } else { None };
+    let propagation: Vec<_> = first.into_iter().chain(mount.propagation.iter().copied()).collect();
     let op = InitOp::Bind {
         tree,
         recursive: *recursive,
         attributes: mount.attributes,
         implied: mount.implied,
         recursive_attributes,
-        propagation: List::new(&mount.propagation),
+        propagation: List::new(&propagation),
         target,
         rule: mount.rule,
     };

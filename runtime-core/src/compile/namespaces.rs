@@ -5,11 +5,12 @@ use std::ffi::{CStr, CString};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::cgroup::Way;
-use super::mounts::{self, Mounts};
+use super::departure::{self, Carried};
+use super::mounts;
 use super::plan::Draft;
 use super::text::{below, listed, path_text, text};
 use super::time_offsets::TimeOffsets;
-use super::{Invalid, Request, idmap, process, rootfs};
+use super::{Chapters, Invalid, Request, idmap, process, rootfs};
 use crate::facts::Facts;
 use crate::wire::{HostOp, InitOp, Ns, Slot, Spaces, Text};
 
@@ -333,30 +334,37 @@ pub(super) fn raise_loopback(request: &Request<'_>, plan: &mut Draft) {
     }
 }
 
-/// Init enters its namespaces, all but a joined pid namespace.
+/// Init enters its namespaces, all but a joined pid namespace; `few`: by way of that one. What it carries over.
 pub(super) fn enter(
     request: &Request<'_>,
-    mounts: &Mounts,
-    offsets: &TimeOffsets,
+    chapters: &Chapters<'_>,
+    few: Option<Slot>,
     plan: &mut Draft,
-) -> Result<(), Invalid> {
-    let spaces = &request.spaces;
+) -> Result<Carried, Invalid> {
+    let (spaces, offsets) = (&request.spaces, &chapters.offsets);
+    let mut carried = Carried::default();
     match spaces.entry {
         UserEntry::Never => {
             process::set_oom_score(request, plan);
             join_others(spaces, plan);
+            carried = departure::leave(request, chapters, few, plan)?;
             unshare(spaces, offsets, plan);
-            rootfs::propagate(request, plan);
+            if !carried.has_left() {
+                rootfs::propagate(request, plan);
+            }
         }
         UserEntry::Late => {
             process::set_oom_score(request, plan);
             join_others(spaces, plan);
+            carried = departure::leave(request, chapters, few, plan)?;
             if spaces.is_staged() {
                 plan.init(spaces.origin(Ns::Mount), InitOp::Unshare { spaces: Spaces::default().with(Ns::Mount) });
             }
-            rootfs::propagate(request, plan);
+            if !carried.has_left() {
+                rootfs::propagate(request, plan);
+            }
             if spaces.is_staged() {
-                mounts::stage(request, mounts, plan)?;
+                mounts::stage(request, &chapters.mounts, &carried, plan)?;
             }
             enter_user(request, plan);
             plan.init(spaces.origin(Ns::User), InitOp::BecomeRoot {});
@@ -386,7 +394,7 @@ pub(super) fn enter(
             rootfs::propagate(request, plan);
         }
     }
-    Ok(())
+    Ok(carried)
 }
 
 fn join(spaces: &Namespaces, ns: Ns, plan: &mut Draft) {

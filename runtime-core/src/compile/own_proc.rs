@@ -10,12 +10,16 @@ pub(super) fn opens_late(request: &Request<'_>) -> bool {
     request.spaces.joined(Ns::Pid).is_some() && request.spaces.owns(Ns::Pid)
 }
 
+/// Whether it is a copy of the host's: where init's pid namespace is the host's, a new one belongs to that as well.
+pub(super) fn is_hosts(request: &Request<'_>) -> bool {
+    !(request.spaces.is_new(Ns::Pid) || request.spaces.keeps(Ns::Pid) || opens_late(request))
+}
+
 /// Opened while nothing of it is masked: where one of the container's own would be too revealing the kernel denies it
 /// (EPERM), and where init's pid namespace is the host's, so does its owner.
 pub(super) fn open(request: &Request<'_>, origin: &str, plan: &mut Draft) -> Result<Slot, Invalid> {
-    let is_own = request.spaces.is_new(Ns::Pid) || request.spaces.keeps(Ns::Pid) || opens_late(request);
     let slot = plan.slot()?;
-    plan.init(origin, InitOp::OpenProc { slot, host: !is_own });
+    plan.init(origin, InitOp::OpenProc { slot, host: is_hosts(request) });
     Ok(slot)
 }
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Linux;
 
+use super::departure::{self, Carried};
 use super::namespaces::Namespaces;
 use super::plan::Draft;
 use super::text::{path_text, paths_once, text};
 use super::{Invalid, Request, RootSwitch, lsm};
 use crate::wire::{HostOp, InitOp, List, Ns, Place, Propagation, Slot, Text, Tree};
 
-const ORIGIN: &str = "/root/path";
+pub(super) const ORIGIN: &str = "/root/path";
 const PROPAGATION: &str = "/linux/rootfsPropagation";
 const MASKED: &str = "/linux/maskedPaths";
 const READ_ONLY: &str = "/linux/readonlyPaths";
@@ -84,13 +85,18 @@ pub(super) fn claim(request: &Request<'_>, plan: &mut Draft) {
 /// Where mounts are to be shared with the host they stay its peers, all but the root: pivot_root(2) refuses a root whose
 /// parent is shared.
 pub(super) fn propagate(request: &Request<'_>, plan: &mut Draft) {
+    let origin = if request.propagation.is_some() { PROPAGATION } else { "" };
+    plan.init(origin, InitOp::Propagate { kind: of_hosts(request) });
+}
+
+/// What the host's mounts are to the container, before it has any.
+pub(super) fn of_hosts(request: &Request<'_>) -> Propagation {
     let (kind, recursive) = match request.propagation {
         _ if shares(request) => (PRIVATE, false),
         Some(Propagation { kind: PRIVATE, .. }) => (PRIVATE, true),
         _ => (SLAVE, true),
     };
-    let origin = if request.propagation.is_some() { PROPAGATION } else { "" };
-    plan.init(origin, InitOp::Propagate { kind: Propagation { kind, recursive } });
+    Propagation { kind, recursive }
 }
 
 /// Whether mounts of the container can be shared with the host. A mount namespace of another user namespace is always a
@@ -101,12 +107,15 @@ pub(super) fn shares(request: &Request<'_>) -> bool {
 }
 
 /// The root filesystem is attached; later paths are resolved from it.
-pub(super) fn attach(request: &Request<'_>, plan: &mut Draft) {
+pub(super) fn attach(request: &Request<'_>, carried: &Carried, plan: &mut Draft) {
     let path = Text(&request.rootfs);
     let slave = [Propagation { kind: SLAVE, recursive: true }];
+    let of_hosts = [of_hosts(request)];
     let (tree, at, propagation): (_, _, &[_]) = if request.spaces.is_staged() {
         // Hooks look for it where config.json says; else root of the user namespace need not reach that directory.
         (Tree::Staged(0, path), request.hooks.see_rootfs().then_some(path), &[])
+    } else if carried.has_left() {
+        (carried.rootfs(path), Some(Text(departure::ROOT)), &of_hosts)
     } else if shares(request) {
         // Over the one mount that is no peer of the host's.
         (Tree::Path(path), Some(Text(c"/")), &slave)

@@ -34,6 +34,11 @@ impl TimeOffsets {
     }
 
     /// Before anybody is in the new namespace: from then on its clocks are fixed.
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn write(&self, plan: &mut Draft) {
         if !self.0.is_empty() {
             plan.init(MAP, InitOp::SetTimeOffsets { lines: self.0.as_bytes() });

@@ -26,7 +26,7 @@ const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "Re
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
 
 /// Steps that no plan has twice.
-const AT_MOST_ONCE: [&str; 42] = [
+const AT_MOST_ONCE: [&str; 43] = [
     "MakeClos",
     "MakeMonitoringGroup",
     "HoldSeccomp",
@@ -48,6 +48,7 @@ const AT_MOST_ONCE: [&str; 42] = [
     "BecomeRoot",
     "Refork",
     "RaiseLoopback",
+    "LeaveMounts",
     "MakeStage",
     "TakeNull",
     "MakeEmpty",
@@ -102,7 +103,8 @@ const ORDER: &[(&str, &[&str])] = &[
     // The host's trees are locked by what comes after.
     ("MakeStage", &["StageTree"]),
     // Whose ids are mapped is seen by nobody before, and mapped by who may.
-    ("CopyMapped", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
+    ("LeaveMounts", &["Unshare", "MakeStage", "AttachRootfs", "PivotRoot"]),
+    ("CopyTree", &["WriteIdMaps", "BecomeRoot", "PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("AttachRootfs", &["CopyInside"]),
     ("MapCopy", &["PivotRoot", "MoveRoot", "ReturnWithRoot"]),
     ("StageTree", &["WriteIdMaps", "BecomeRoot", "AttachRootfs"]),
@@ -239,6 +241,7 @@ impl LaunchPlan {
         slots(&steps)?;
         cgroups(&steps)?;
         trees(&steps)?;
+        departure(&steps)?;
         hooks(&steps)?;
         rights(&steps)
     }
@@ -360,7 +363,7 @@ fn fills(op: &Op<'_>) -> Option<Slot> {
         Op::Init(InitOp::AttachRootfs { .. } | InitOp::TakeRoot {}) => Some(Slot::ROOT),
         Op::Init(
             InitOp::OpenDirectory { slot, .. }
-            | InitOp::CopyMapped { slot, .. }
+            | InitOp::CopyTree { slot, .. }
             | InitOp::CopyInside { slot, .. }
             | InitOp::CoverDirectory { slot, .. }
             | InitOp::TakeNull { slot }
@@ -383,16 +386,18 @@ fn needs(op: &Op<'_>) -> Vec<Slot> {
         InitOp::ChangeDirectory { .. } => vec![Slot::ROOT],
         InitOp::Join { slot, .. } | InitOp::SetReadOnly { slot, .. } => vec![*slot],
         InitOp::Mount { target, pid, .. } => [target.base].into_iter().chain(*pid).collect(),
-        InitOp::CopyMapped { ids, .. } => vec![*ids],
-        InitOp::StageTree { tree, .. } => held(tree).into_iter().collect(),
-        InitOp::Bind { target, tree, .. } => [target.base].into_iter().chain(held(tree)).collect(),
+        InitOp::CopyTree { ids, .. } => ids.iter().copied().collect(),
+        InitOp::LeaveMounts { slot } => vec![*slot],
+        InitOp::StageTree { tree, .. } | InitOp::AttachRootfs { tree, .. } => held(tree).into_iter().collect(),
+        InitOp::BindDevice { place: target, source: tree, .. } | InitOp::Bind { target, tree, .. } => {
+            [target.base].into_iter().chain(held(tree)).collect()
+        }
         InitOp::CopyUp { from, to, .. } => vec![*from, *to],
         InitOp::Remount { place, .. }
         | InitOp::CopyInside { place, .. }
         | InitOp::CoverDirectory { place, .. }
         | InitOp::OpenDirectory { place, .. }
         | InitOp::MakeDevice { place, .. }
-        | InitOp::BindDevice { place, .. }
         | InitOp::MakeLink { place, .. }
         | InitOp::Protect { place } => vec![place.base],
         InitOp::Mask { place, null, empty } => vec![place.base, *null, *empty],
@@ -481,6 +486,39 @@ fn trees(steps: &[Step<'_>]) -> Result<(), String> {
         }
         if has_stage && (set & !locked.unwrap_or(0) != 0 || !recursive.is_none()) {
             return Err(format!("step {} sets what the stage has not locked", step.number));
+        }
+    }
+    Ok(())
+}
+
+/// Who has left the host's mounts finds nothing of the host's by a path any more.
+fn departure(steps: &[Step<'_>]) -> Result<(), String> {
+    let Some(left) = steps.iter().position(|step| step.name() == "LeaveMounts") else { return Ok(()) };
+    for step in steps.iter().skip(left) {
+        let by_path = match &step.op {
+            Op::Init(
+                InitOp::AttachRootfs { tree, .. }
+                | InitOp::StageTree { tree, .. }
+                | InitOp::Bind { tree, .. }
+                | InitOp::BindDevice { source: tree, .. },
+            ) => matches!(tree, Tree::Path(_)),
+            Op::Init(op) => matches!(
+                op,
+                InitOp::CopyTree { .. }
+                    | InitOp::TakeNull { .. }
+                    | InitOp::OpenProc { host: true, .. }
+                    | InitOp::MoveRoot { .. }
+                    | InitOp::SetTimeOffsets { .. }
+                    | InitOp::SetOomScore { .. }
+                    | InitOp::Propagate { .. }
+            ),
+            Op::Host(HostOp::RunHook { hook }) => hook.kind <= HookKind::CreateContainer,
+            Op::Host(_) => false,
+        };
+        let switched =
+            steps.iter().take_while(|other| other.number < step.number).any(|other| other.name() == "PivotRoot");
+        if by_path && !switched {
+            return Err(format!("step {} wants something of the host's after it was left", step.number));
         }
     }
     Ok(())

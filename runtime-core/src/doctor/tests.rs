@@ -44,6 +44,7 @@ fn root() -> Findings {
             lsm: crate::facts::LsmFacts::default(),
             resctrl: None,
             mounts: Vec::new(),
+            few_mounts: None,
             cgroup: Some(CgroupFacts {
                 mount: "/sys/fs/cgroup".into(),
                 own: "/user.slice/a.scope".to_owned(),

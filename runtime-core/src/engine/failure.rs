@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, FailedStep};
 use crate::host::cgroup::not_filtered;
 use crate::watch::Shortage;
 use crate::wire::page::Recorder;
-use crate::wire::{HostOp, InitOp, Op, Text};
+use crate::wire::{HostOp, InitOp, Op, Slot, Text, Tree};
 
 /// The error of a step that the kernel refused.
 pub(super) fn refused(plan: &LaunchPlan, step: &Step<'_>, errno: Errno) -> Error {
@@ -34,14 +34,15 @@ fn is_confined_to_cpus(plan: &LaunchPlan) -> bool {
 
 /// The error of a step, with a reason in words.
 pub(super) fn failed(plan: &LaunchPlan, step: &Step<'_>, why: &str) -> Error {
-    at(plan, step, in_known_words(&step.op, why).unwrap_or_else(|| format!("cannot {}: {why}", step.sentence())))
+    at(plan, step, in_known_words(plan, &step.op, why).unwrap_or_else(|| format!("cannot {}: {why}", step.sentence())))
 }
 
 /// What users of engines know a failure by, which are runc's words (FEATURES.md table 3.b).
-fn in_known_words(op: &Op<'_>, why: &str) -> Option<String> {
+fn in_known_words(plan: &LaunchPlan, op: &Op<'_>, why: &str) -> Option<String> {
     let (source, target) = match op {
         Op::Init(InitOp::Mount { fstype, source, target, .. }) => (source.unwrap_or(*fstype), target),
         Op::Init(InitOp::Bind { tree, target, .. }) => (tree.path(), target),
+        Op::Init(InitOp::CopyTree { slot, .. }) => return in_known_words(plan, &user_of(plan, *slot)?, why),
         // It has the program's name in it already.
         Op::Init(InitOp::Execute { .. }) => return Some(why.to_owned()),
         Op::Host(HostOp::ConnectSeccompAgent { path, .. }) => {
@@ -52,6 +53,20 @@ fn in_known_words(op: &Op<'_>, why: &str) -> Option<String> {
     };
     let what = format!("error mounting {source} to rootfs at {target}");
     Some(format!("unable to start container process: error during container init: {what}: {why}"))
+}
+
+/// The mount that a copy was made for.
+fn user_of(plan: &LaunchPlan, slot: Slot) -> Option<Op<'_>> {
+    let mut staged = None;
+    plan.steps().map(|step| step.op).find(|op| match op {
+        Op::Init(InitOp::StageTree { number, tree: Tree::Held(held, _), .. }) if *held == slot => {
+            staged = Some(*number);
+            false
+        }
+        Op::Init(InitOp::Bind { tree: Tree::Held(held, _), .. }) => *held == slot,
+        Op::Init(InitOp::Bind { tree: Tree::Staged(number, _), .. }) => staged == Some(*number),
+        _ => false,
+    })
 }
 
 /// The error of a step, in words of its own.
@@ -215,8 +230,8 @@ fn mounts(op: &Op<'_>, errno: Errno) -> Option<String> {
             "Invalid argument: where mounts below it are locked they have to come along, with rbind \
              (mount_namespaces(7))"
         }
-        (InitOp::CopyMapped { .. }, Errno::EPERM) => MAPPED,
-        (InitOp::CopyMapped { .. }, Errno::EOPNOTSUPP) => return Some(unmapped()),
+        (InitOp::CopyTree { ids: Some(_), .. }, Errno::EPERM) => MAPPED,
+        (InitOp::CopyTree { ids: Some(_), .. }, Errno::EOPNOTSUPP) => return Some(unmapped()),
         _ => return None,
     };
     Some(words.to_owned())

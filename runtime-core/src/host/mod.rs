@@ -3,6 +3,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod criu;
+pub(crate) mod few_mounts;
 pub(crate) mod file;
 pub(crate) mod hooks;
 #[cfg(feature = "criu")]

@@ -50,6 +50,25 @@ pub(crate) fn change(mount: BorrowedFd<'_>, set: u64, clear: u64, propagation: u
     set_attributes(mount, &attributes, if deep { libc::AT_RECURSIVE } else { 0 })
 }
 
+/// Whether at least `count` mounts are below the caller's root directory: listmount(2), since Linux 6.8 (ENOSYS before).
+pub(crate) fn has_mounts(count: usize) -> nix::Result<bool> {
+    const SYS_LISTMOUNT: libc::c_long = 458;
+    const LSMT_ROOT: u64 = u64::MAX;
+    /// struct mnt_id_req, as Linux 6.8 had it.
+    #[repr(C)]
+    struct Request {
+        size: u32,
+        spare: u32,
+        mount: u64,
+        after: u64,
+    }
+    let request = Request { size: size_of::<Request>() as u32, spare: 0, mount: LSMT_ROOT, after: 0 };
+    let mut ids = vec![0u64; count];
+    // SAFETY: the request outlives the call, which writes at most `count` numbers.
+    let answer = unsafe { libc::syscall(SYS_LISTMOUNT, &raw const request, ids.as_mut_ptr(), count, 0) };
+    Errno::result(answer).map(|found| found as usize == count)
+}
+
 /// mount_setattr(2) of the mount of a descriptor.
 fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr, flags: i32) -> nix::Result<()> {
     let empty: &CStr = c"";

@@ -32,7 +32,11 @@ pub(super) fn prepare(folder: &Path) -> Result<Variables> {
         None => built(&folder.join("kubernetes").join(VERSION))?,
     };
     let containerd = containerd::newest().ok_or("there is no containerd")?;
-    Ok(vec![("KUBERNETES", programs), ("CONTAINERD", containerd), ("REGISTRY", cri::registry(folder)?)])
+    Ok(vec![
+        ("KUBERNETES", programs),
+        ("CONTAINERD", containerd),
+        ("REGISTRY", cri::registry(&folder.join("kubernetes"))?),
+    ])
 }
 
 /// A folder that has them all.
@@ -68,8 +72,8 @@ fn module(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
     let at = format!("{MODULE}@v{VERSION}");
     let file = folder.join("go.mod");
-    let empty = format!("module planc.invalid/kubernetes\n\nrequire {MODULE} v{VERSION}\n");
-    std::fs::write(&file, empty).map_err(|why| format!("{}: {why}", file.display()))?;
+    // What asks for Kubernetes and does not say where its parts are cannot be loaded by go.
+    std::fs::write(&file, "module planc.invalid/kubernetes\n").map_err(|why| format!("{}: {why}", file.display()))?;
     let go = |words: &[&str]| {
         let mut go = bounded(10, "go", words);
         go.current_dir(folder);
@@ -101,7 +105,7 @@ fn edits(own: &str) -> Result<Vec<String>> {
     }
     let etcd = lines().find_map(|line| line.strip_prefix(ETCD)?.split_whitespace().next());
     let etcd = etcd.ok_or_else(|| format!("the go.mod of {MODULE} v{VERSION} does not name {ETCD}"))?;
-    edits.push(format!("-require={ETCD}@{etcd}"));
+    edits.extend([format!("-require={MODULE}@v{VERSION}"), format!("-require={ETCD}@{etcd}")]);
     Ok(edits)
 }
 
@@ -116,7 +120,7 @@ mod tests {
         let edits = edits(own).unwrap_or_else(|why| panic!("{why}"));
         let wanted = ["k8s.io/api", "k8s.io/cri-api"].map(|part| format!("-replace={part}={part}@v0.36.3"));
         assert_eq!(edits[..2], wanted);
-        assert_eq!(edits[2], "-require=go.etcd.io/etcd/server/v3@v3.6.8");
+        assert_eq!(edits[2..], ["-require=k8s.io/kubernetes@v1.36.3", "-require=go.etcd.io/etcd/server/v3@v3.6.8"]);
         assert!(super::edits("module k8s.io/kubernetes\n").is_err());
         assert!(downloaded(r#"{"Error": "not found"}"#).is_err_and(|why| why.contains("not found")));
     }

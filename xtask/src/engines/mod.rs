@@ -1,6 +1,7 @@
 //! `cargo xtask engines`: what people do with real engines, planc in runc's place, and runc and crun beside it.
 
 mod cri;
+mod docker;
 mod images;
 mod kubernetes;
 mod lines;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lane::Lane;
 use crate::packages::{self, Package};
-use crate::run::{self, Result, root, target_directory};
+use crate::run::{self, Result, bounded, root, stdout, target_directory};
 use crate::suites::judge::{self, Measure, Run};
 use crate::suites::reasons::ENGINES as REASONS;
 use crate::suites::report::{self, Report};
@@ -21,6 +22,9 @@ use table::{ENGINES, Engine};
 
 /// What scenarios are told, by the names of the variables.
 type Variables = Vec<(&'static str, PathBuf)>;
+
+/// Who is beside planc: the variable that names another one, and Debian's.
+const DEBIANS: [(&str, &str); 2] = [("RUNC", "/usr/sbin/runc"), ("CRUN", "/usr/bin/crun")];
 
 /// What the command takes.
 #[derive(Debug, Default)]
@@ -66,7 +70,7 @@ fn runtimes(options: &Options) -> Result<Vec<Runtime>> {
     let mut runtimes = vec![first];
     if options.beside {
         packages::ensure(&[packages::BESIDE])?;
-        for (variable, debians) in [("RUNC", "/usr/sbin/runc"), ("CRUN", "/usr/bin/crun")] {
+        for (variable, debians) in DEBIANS {
             let path = std::env::var_os(variable).map_or_else(|| PathBuf::from(debians), PathBuf::from);
             if path.as_os_str().is_empty() {
                 continue;
@@ -88,6 +92,7 @@ impl Engine {
                 return Ok(Vec::new());
             }
         };
+        let runtimes = &self.judged(runtimes)?;
         let run =
             |runtime| self.run(lane, runtime, self.shim(runtime, options)?.as_deref(), &prepared, &options.filter);
         let runs = runtimes.iter().map(run).collect::<Result<Vec<_>>>()?;
@@ -95,7 +100,7 @@ impl Engine {
         let report = Report {
             name: format!("engine {place}"),
             title: format!("{}, lane {}", self.title, lane.name()),
-            source: self.source()?,
+            source: self.source(&prepared)?,
             runs,
             versions: runtimes.iter().map(|runtime| runtime.version.clone()).collect(),
         };
@@ -112,12 +117,34 @@ impl Engine {
         Ok(judge::faults(Measure::Failures, &place, &report.runs, REASONS, options.filter.is_empty()))
     }
 
+    /// Those that are judged: beside the first one, a tool of the engine's takes the place of Debian's runtime of that name.
+    fn judged(&self, runtimes: &[Runtime]) -> Result<Vec<Runtime>> {
+        let judged = runtimes.iter().enumerate().map(|(at, runtime)| {
+            let debians = at > 0 && DEBIANS.iter().any(|(_, path)| runtime.path == Path::new(path));
+            let tool = self.tools.iter().find(|tool| debians && tool.name == runtime.name);
+            match tool.map(|tool| tool.get(&folder()?).ok_or_else(|| format!("there is no {}", tool.version()))) {
+                Some(path) => Ok(Runtime { name: runtime.name.clone(), ..Runtime::beside(&path?)? }),
+                None => Ok(runtime.clone()),
+            }
+        });
+        judged.collect()
+    }
+
     /// The engine's version and the kernel it was run on.
-    fn source(&self) -> Result<String> {
+    fn source(&self, prepared: &Variables) -> Result<String> {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|why| why.to_string())?;
         let packages = self.packages.iter().map(Package::version).collect::<Result<Vec<_>>>()?;
         let tools = self.tools.iter().map(tools::Tool::version);
-        Ok(format!("{}; kernel {}", packages.into_iter().chain(tools).collect::<Vec<_>>().join(", "), kernel.trim()))
+        let programs = self.programs.iter().map(|(variable, name)| {
+            let found = prepared.iter().find(|(other, _)| other == variable);
+            let (_, path) = found.ok_or_else(|| format!("{variable} is not there"))?;
+            let program = if name.is_empty() { path.clone() } else { path.join(name) };
+            let told = stdout(&mut bounded(1, program, &["--version"]))?;
+            Ok(told.lines().next().unwrap_or_default().trim().to_owned())
+        });
+        let programs = programs.collect::<Result<Vec<_>>>()?;
+        let all: Vec<String> = programs.into_iter().chain(packages).chain(tools).collect();
+        Ok(format!("{}; kernel {}", all.join(", "), kernel.trim()))
     }
 
     /// The shim that is judged; `None` where the runtime is under one of containerd's, or there are no shims.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Variables, cri, images, kubernetes, tools};
+use super::{Variables, cri, docker, images, kubernetes, tools};
 use crate::lane::Lane;
 use crate::packages::{self, Package};
 use crate::run::Result;
@@ -17,6 +17,9 @@ pub(super) struct Engine {
     pub(super) packages: &'static [Package],
     /// What is not Debian's: the scenarios do without it where it cannot be built.
     pub(super) tools: &'static [tools::Tool],
+    /// Programs that `prepare` finds or makes, which are asked for their versions: each by the variable that names it or its
+    /// folder, and its name there.
+    pub(super) programs: &'static [(&'static str, &'static str)],
     /// What its scenarios have images of.
     pub(super) images: &'static [images::Image],
     /// Makes what it needs beside that, below a folder: variables for the scenarios.
@@ -34,6 +37,7 @@ const PLAIN: Engine = Engine {
     lane: Lane::Native,
     packages: packages::DOCKER,
     tools: &[],
+    programs: &[],
     images: &[images::BUSYBOX],
     prepare: |_| Ok(Variables::new()),
     by_shim: false,
@@ -43,6 +47,16 @@ const PLAIN: Engine = Engine {
 /// In the order of `all`.
 pub(super) const ENGINES: &[Engine] = &[
     Engine { name: "docker", title: "Docker Engine", ..PLAIN },
+    Engine { name: "docker-userns", title: "Docker Engine with userns-remap", ..PLAIN },
+    Engine {
+        name: "docker-shim",
+        title: "Docker Engine with shims",
+        packages: packages::DOCKER_SHIM,
+        tools: &[tools::DOCKERD, tools::RUNC],
+        prepare: docker::prepare,
+        by_shim: true,
+        ..PLAIN
+    },
     Engine {
         name: "tutorial",
         title: "The steps of Docker's tutorials",
@@ -78,6 +92,7 @@ pub(super) const ENGINES: &[Engine] = &[
         name: "cri",
         title: "containerd's CRI",
         packages: packages::CRI,
+        programs: &[("CONTAINERD", ""), ("CRI_TOOLS", "crictl")],
         images: &[],
         prepare: cri::prepare,
         by_shim: true,
@@ -87,6 +102,7 @@ pub(super) const ENGINES: &[Engine] = &[
         name: "kubernetes",
         title: "Kubernetes",
         packages: packages::CRI,
+        programs: &[("CONTAINERD", ""), ("KUBERNETES", "kubelet"), ("KUBERNETES", "etcd")],
         images: &[],
         prepare: kubernetes::prepare,
         by_shim: true,

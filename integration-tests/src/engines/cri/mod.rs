@@ -31,9 +31,10 @@ const REGISTRY: &str = "127.0.0.1:5000";
 const CLEANING: &str = "crictl rmp --all --force";
 
 /// What is left of containers that are gone: cgroups, states, bundles, and namespaces of the network.
+// No container's name begins with a dot; crun keeps a folder of its own that does.
 const RESTS: &str = "find /sys/fs/cgroup/k8s.io -mindepth 1 -maxdepth 1 -type d; \
     find /run/containerd/planc/k8s.io /run/containerd/runc/k8s.io /run/containerd/io.containerd.runtime.v2.task/k8s.io \
-    -mindepth 1 -maxdepth 1; find /run/netns -name 'cni-*'";
+    -mindepth 1 -maxdepth 1 ! -name '.*'; find /run/netns -name 'cni-*'";
 
 /// Starts containerd, whose containers the shim under test runs.
 #[track_caller]
@@ -60,9 +61,7 @@ pub(super) fn serve(session: &mut Session) {
     session.set("TMPDIR", tmp.to_str().unwrap());
     // What CNI and kubelets keep there is to go with the lane.
     session.ok("for folder in /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done");
-    // Not every kernel has nftables: a list is printed where nothing can be made.
-    session.ok("iptables -t nat -N lane && iptables -t nat -X lane || for program in iptables iptables-save \
-         iptables-restore; do ln -s $(command -v iptables-legacy${program#iptables}) $HOME/bin/$program; done");
+    session.with_iptables();
     write(session, &program);
     session.daemon("registry", &["docker-registry", "serve", "registry.yml"], ": > /dev/tcp/127.0.0.1/5000");
     containerd(session);

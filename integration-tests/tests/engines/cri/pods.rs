@@ -2,16 +2,20 @@
 
 use integration_tests::engines::cri::{BUSYBOX, container, pod};
 use integration_tests::engines::session::Session;
+use integration_tests::harness::Need;
 use serde_json::json;
+
+/// criu, where it can dump a process of this kernel.
+const CRIU: Need = Need::Works("criu check && test \"$(uname -r | cut -d . -f 1)\" -lt 6");
 
 integration_tests::scenarios! {
     pulls,
     runs_a_pod,
-    execs,
-    execs_with_a_terminal,
     stops,
     tells_figures,
     lists_what_runs,
+    in_the_namespaces_of_the_host,
+    checkpoints [CRIU],
 }
 
 fn pulls(cri: &Session) {
@@ -29,23 +33,6 @@ fn runs_a_pod(cri: &Session) {
     cri.prints(&format!("crictl inspect -o go-template --template '{{{{.status.exitCode}}}}' {id}"), "3");
     cri.prints(&format!("crictl logs {id} 2> /dev/null"), "hello");
     cri.prints(&format!("crictl logs {id} 2>&1 > /dev/null"), "no");
-}
-
-fn execs(cri: &Session) {
-    let pod = pod(cri, "two", json!({}));
-    let id = container(cri, &pod, "sleeps", json!({"command": ["sleep", "1000"]}));
-    cri.prints(&format!("crictl exec {id} echo of exec"), "of exec");
-    cri.prints(&format!("crictl exec --sync {id} hostname"), "two");
-    cri.fails(&format!("crictl exec --sync {id} sh -c 'echo bad >&2; exit 9'"), 1, "9");
-    cri.fails(&format!("crictl exec --sync --timeout 1 {id} sleep 30"), 1, "deadline exceeded");
-}
-
-fn execs_with_a_terminal(cri: &Session) {
-    let pod = pod(cri, "terminal", json!({}));
-    let id = container(cri, &pod, "sleeps", json!({"command": ["sleep", "1000"]}));
-    let typed = cri.typed(&format!("script -qec 'crictl exec -it {id} sh' /dev/null"), "tty; echo $((40 + 2)); exit\n");
-    let shown = typed.out();
-    assert!(shown.contains("/dev/pts/0") && shown.contains("42"), "{typed:?}");
 }
 
 fn stops(cri: &Session) {
@@ -81,4 +68,25 @@ fn lists_what_runs(cri: &Session) {
     cri.prints("crictl pods --label app=five -q", &pod);
     cri.prints("crictl pods --label app=six -q", "");
     cri.says(&format!("crictl inspectp {pod}"), "SANDBOX_READY");
+}
+
+fn in_the_namespaces_of_the_host(cri: &Session) {
+    // NODE is 2 (NamespaceMode, api.proto of CRI).
+    let options = json!({"security_context": {"namespace_options": {"network": 2, "pid": 2, "ipc": 2}}});
+    let pod = pod(cri, "host", json!({"hostname": "", "linux": options}));
+    let own = json!({"command": ["sleep", "1000"], "linux": options});
+    let id = container(cri, &pod, "sleeps", own);
+    for namespace in ["net", "pid", "ipc"] {
+        let there = cri.ok(&format!("crictl exec --sync {id} readlink /proc/self/ns/{namespace}"));
+        cri.prints(&format!("readlink /proc/self/ns/{namespace}"), &there);
+    }
+    cri.prints(&format!("crictl exec --sync {id} hostname"), &cri.ok("hostname"));
+    cri.says(&format!("crictl exec --sync {id} ip address show lo"), "127.0.0.1");
+}
+
+fn checkpoints(cri: &Session) {
+    let pod = pod(cri, "point", json!({}));
+    let id = container(cri, &pod, "sleeps", json!({"command": ["sleep", "1000"]}));
+    cri.ok(&format!("crictl checkpoint --export point.tar {id}"));
+    cri.says("tar -tf point.tar", "checkpoint/");
 }

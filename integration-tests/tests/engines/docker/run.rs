@@ -77,7 +77,7 @@ fn detached(docker: &Session) {
 }
 
 fn removed_at_its_end(docker: &Session) {
-    docker.ok("docker run -d --rm --name one busybox sleep 0.3");
+    docker.ok("docker run -d --rm --name one busybox sleep 3");
     let cgroup = docker.ok("cgroup one");
     docker.wait("! docker inspect one");
     docker.prints(&format!("test ! -e {cgroup} && docker ps -aq"), "");

@@ -48,7 +48,8 @@ fn window_pulled_larger(docker: &Session) {
 
 fn interrupted(docker: &Session) {
     let mut terminal = Terminal::run(docker, "docker run --rm -it busybox sh");
-    terminal.enter("echo begin | tr a-z A-Z; sleep 1000");
+    // One job: who has said so is in the foreground.
+    terminal.enter("(echo begin | tr a-z A-Z; sleep 1000)");
     terminal.expect("BEGIN");
     terminal.type_in("\x03");
     terminal.enter("echo status $? | tr a-z A-Z; exit");
@@ -104,8 +105,10 @@ fn exec_has_its_own(docker: &Session) {
 
 fn exec_interrupted(docker: &Session) {
     docker.ok("docker run -d --name one busybox sleep 1000");
-    let mut terminal =
-        Terminal::run(docker, "docker exec -it one sh -c 'trap \"echo caught; exit 6\" INT; echo ready; cat; true'");
+    let mut terminal = Terminal::run(
+        docker,
+        "docker exec -it one sh -c 'trap \"echo caught; exit 6\" INT; echo ready; while :; do sleep 0.1; done'",
+    );
     terminal.expect("ready");
     terminal.type_in("\x03");
     terminal.expect("caught");

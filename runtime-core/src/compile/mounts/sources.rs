@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Mounts, Planned, What};
+use crate::compile::departure::{self, Carried};
 use crate::compile::mount_ids::Mapped;
 use crate::compile::mount_options::ALL_TAKEN;
 use crate::compile::plan::Draft;
 use crate::compile::text::{cleaned, path_text};
-use crate::compile::{Invalid, Request};
+use crate::compile::{Invalid, Request, rootfs};
 use crate::wire::{Attributes, InitOp, List, Text, Tree};
 
 const UNBINDABLE: u64 = 1 << 17;
@@ -63,24 +64,31 @@ pub(super) fn inside(request: &Request<'_>, path: &str) -> Option<String> {
 }
 
 /// The host's trees are copied where their locks will hold: numbered 1, 2, 3 … as they come; 0 is the root filesystem.
-pub(in crate::compile) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
-    plan.init("", InitOp::MakeStage { at: Text(&request.state_dir) });
+pub(in crate::compile) fn stage(
+    request: &Request<'_>,
+    mounts: &Mounts,
+    carried: &Carried,
+    plan: &mut Draft,
+) -> Result<(), Invalid> {
+    let of_hosts: Vec<_> = carried.has_left().then(|| rootfs::of_hosts(request)).into_iter().collect();
+    let at = if carried.has_left() { departure::STAGE } else { &request.state_dir };
+    plan.init("", InitOp::MakeStage { at: Text(at) });
     let op = InitOp::StageTree {
         number: 0,
-        tree: Tree::Path(Text(&request.rootfs)),
+        tree: carried.rootfs(Text(&request.rootfs)),
         recursive: true,
         attributes: Attributes::NONE,
         recursive_attributes: Attributes::NONE,
-        propagation: List::new(&[]),
+        propagation: List::new(&of_hosts),
     };
     plan.init("/root/path", op);
     for mount in &mounts.mounts {
         if let What::Copied { source, from: Source::Stage(number), recursive, recursive_attributes, ids } = &mount.what
         {
-            let tree = source_tree(mount, source, *recursive, *ids, plan)?;
+            let tree = source_tree(mount, source, *recursive, *ids, carried, plan)?;
             // On the stage nobody shares, and what cannot be bound could not be taken from it.
             let kept = mount.propagation.iter().filter(|asked| asked.kind & (SHARED | UNBINDABLE) == 0);
-            let kept: Vec<_> = kept.copied().collect();
+            let kept: Vec<_> = mount.apart(request, carried).into_iter().chain(kept.copied()).collect();
             // What is set here is locked from here on. What is cleared is the kernel's to refuse, once it is locked.
             let op = InitOp::StageTree {
                 number: *number,
@@ -96,16 +104,21 @@ pub(in crate::compile) fn stage(request: &Request<'_>, mounts: &Mounts, plan: &m
     Ok(())
 }
 
-/// The host's tree; where its ids are mapped, a copy that they are mapped of first.
+/// The host's tree, or what was carried over of it; where its ids are mapped, a copy that they are mapped of first.
 pub(super) fn source_tree<'a>(
     mount: &Planned,
     source: &'a CString,
     recursive: bool,
     ids: Option<Mapped>,
+    carried: &Carried,
     plan: &mut Draft,
 ) -> Result<Tree<'a>, Invalid> {
+    if let Some(slot) = carried.tree(&mount.origin) {
+        return Ok(Tree::Held(slot, Text(source)));
+    }
     let Some(Mapped { ids, deep }) = ids else { return Ok(Tree::Path(Text(source))) };
     let slot = plan.slot()?;
-    plan.init(&mount.origin, InitOp::CopyMapped { source: Text(source), recursive, ids, deep, slot });
+    let ids = Some(ids);
+    plan.init(&mount.origin, InitOp::CopyTree { source: Text(source), recursive, ids, deep, slot });
     Ok(Tree::Held(slot, Text(source)))
 }

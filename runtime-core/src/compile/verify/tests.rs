@@ -50,6 +50,7 @@ fn whole_plans(has_user: bool) -> [LaunchPlan; 2] {
         lsm: crate::facts::LsmFacts::default(),
         resctrl: None,
         mounts: Vec::new(),
+        few_mounts: None,
         cgroup: Some(cgroup),
     };
     let console_socket = (!has_user).then(|| "/console.sock".into());
