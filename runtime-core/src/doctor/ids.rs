@@ -3,11 +3,11 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use crate::host::users;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::{Deserialize, Serialize};
 
 use super::program;
+use crate::host::users;
 use crate::sys::probe::has_file_capabilities;
 
 /// Where newuidmap or newgidmap has its privileges from.
