@@ -145,8 +145,7 @@ fn release(package: &str, name: &str) -> Result<PathBuf> {
     Ok(program.ok_or_else(|| format!("cargo built no {name}"))?.path)
 }
 
-/// Runs `cargo build --release ARGUMENTS` for programs that need no dynamic linker and no relocation at their start
-/// (docs/decisions/static-programs.md). Paths of this machine are not in them.
+/// Runs `cargo build --release ARGUMENTS` for programs that need no dynamic linker (docs/decisions/static-programs.md). Paths of this machine are not in them.
 pub(crate) fn build_static(minutes: u32, arguments: &[&str]) -> Result<Vec<Built>> {
     let host = host_target()?;
     // Only with a target named do the flags stay away from procedural macros, which are dynamic libraries.
