@@ -1,5 +1,6 @@
 //! What the tests need from Debian: looked for, and installed where it is missing, saying so.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::run::{Result, bounded, stdout, succeed};
@@ -149,8 +150,12 @@ impl Package {
 ///
 /// # Errors
 /// When a package is missing and cannot be installed.
-pub(crate) fn ensure(wanted: &[&[Package]]) -> Result<()> {
-    let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !present(package.file)).collect();
+pub(crate) fn ensure(wanted: &[&'static [Package]]) -> Result<()> {
+    if missing(wanted).is_empty() {
+        return Ok(());
+    }
+    let _alone = alone()?;
+    let missing = missing(wanted);
     let mut names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     names.sort_unstable();
     names.dedup();
@@ -174,6 +179,17 @@ pub(crate) fn ensure(wanted: &[&[Package]]) -> Result<()> {
         Some(package) => Err(format!("{} was installed, but {} is still missing", package.name, package.file)),
         None => Ok(()),
     }
+}
+
+fn missing(wanted: &[&'static [Package]]) -> Vec<&'static Package> {
+    wanted.iter().copied().flatten().filter(|package| !present(package.file)).collect()
+}
+
+/// One xtask at a time: apt-get does not wait for another one that updates its lists.
+fn alone() -> Result<File> {
+    let path = std::env::temp_dir().join("planc-xtask-packages.lock");
+    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    lock.map_err(|why| format!("{}: {why}", path.display()))
 }
 
 fn apt_get(minutes: u32, arguments: &[&str]) -> Result<()> {

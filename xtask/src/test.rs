@@ -14,7 +14,7 @@ use crate::run::{self, Built, Result, bounded, build, cargo, root, split_at_dash
 
 /// Minutes that one part may take before it is ended as a failure.
 const HOST_MINUTES: u32 = 20;
-const LANE_MINUTES: u32 = 40;
+const LANE_MINUTES: u32 = 60;
 
 /// Tests of the crate and of the shim, whatever runtime is judged.
 const TESTS_OF_THE_TREE: &[&str] = &["guest_manners", "embed", "shim", "containerd", "soak"];

@@ -157,7 +157,7 @@ pub fn container(session: &Session, pod: &str, name: &str, more: Value) -> Strin
     });
     let file = session.path(&format!("{name}.json"));
     fs::write(&file, with(own, more).to_string()).unwrap();
-    let config = format!("$(ls -t {}/*.pod.json | head -n 1)", session.home.display());
+    let config = format!("$(ls -t {}/*.pod.json | sed -n 1p)", session.home.display());
     let id = session.ok(&format!("crictl create --with-pull {pod} {} {config}", file.display()));
     session.ok(&format!("crictl start {id}"));
     id

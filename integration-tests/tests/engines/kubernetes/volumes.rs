@@ -111,7 +111,7 @@ fn token(k8s: &Session) {
     ");
     let printed = k8s.ok("kubectl logs token | tail -n 1 | tr _- /+ | base64 -d 2> /dev/null || true");
     assert!(printed.contains("system:serviceaccount:default:default"), "{printed}");
-    k8s.prints("kubectl logs token | head -n 1", "default");
+    k8s.prints("kubectl logs token | sed -n 1p", "default");
 }
 
 fn sub_path(k8s: &Session) {

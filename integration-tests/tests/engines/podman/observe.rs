@@ -19,7 +19,7 @@ integration_tests::scenarios! {
 fn processes(podman: &Session) {
     podman.ok("podman run -d --name one -u user busybox sh -c 'sleep 1000 & sleep 2000'");
     podman.wait("podman top one args | grep 'sleep 2000'");
-    podman.prints("podman top one user pid | head -n 2 | tr -s ' '", "USER PID\nuser 1");
+    podman.prints("podman top one user pid | sed -n 1,2p | tr -s ' '", "USER PID\nuser 1");
     podman.prints("podman top one args | grep -c sleep", "2");
 }
 
