@@ -11,7 +11,8 @@ use integration_tests::engines::session::Session;
 use integration_tests::engines::{docker, podman};
 use integration_tests::runtime::Runtime;
 
-use crate::{Contender, planc, race};
+use crate::race::{Contender, Race, rounds};
+use crate::runtime::planc;
 
 /// Who takes part beside planc, by the variable that names another one than Debian's.
 fn others() -> Vec<(&'static str, PathBuf)> {
@@ -19,6 +20,9 @@ fn others() -> Vec<(&'static str, PathBuf)> {
     let all = [("runc", path("RUNC", "/usr/sbin/runc")), ("crun", path("CRUN", "/usr/bin/crun"))];
     all.into_iter().filter(|(_, path)| path.is_file()).collect()
 }
+
+/// Rounds of each race.
+const ROUNDS: usize = 20;
 
 /// A runtime under an engine.
 struct Judged {
@@ -76,8 +80,8 @@ fn contest(engine: &str, session: &Session, runtimes: &[Judged]) -> Result<(), S
             joining.extend(contender(judged, &["exec", judged.name, "true"], &[], &[]));
         }
     }
-    race(&format!("{engine} run --rm busybox true"), running)?;
-    race(&format!("{engine} exec C true"), joining)?;
+    Race::run(&format!("{engine} run --rm busybox true"), running, rounds(ROUNDS))?;
+    Race::run(&format!("{engine} exec C true"), joining, rounds(ROUNDS))?;
     session.clean();
     // That is a matter of the scenarios: `cargo xtask engines`.
     let _ = session.end();

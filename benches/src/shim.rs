@@ -10,9 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::report::quantile;
-use crate::say;
+use crate::race::rounds;
+use crate::results::{self, Goal, version};
+use crate::stats::{Interval, ratio_in_rounds};
 
+const START: Goal = Goal::at_least("`ctr run --rm`, times faster", 2.0, "×");
+const ONE: Goal = Goal::at_most("PSS of a shim with one container", 2.5, "MiB");
+const FURTHER: Goal = Goal::at_most("PSS of each further container of a pod", 0.15, "MiB");
+
+const ROUNDS: usize = 20;
 /// How many containers a pod has.
 const POD: u64 = 10;
 /// A shim is weighed when it has been idle for so long.
@@ -22,7 +28,7 @@ const IDLE: Duration = Duration::from_millis(1500);
 struct Shim {
     runtime: String,
     process: &'static str,
-    times: Vec<Duration>,
+    times: Vec<f64>,
 }
 
 /// A containerd, and what it keeps.
@@ -44,39 +50,51 @@ pub(crate) fn main() -> Result<(), String> {
         Shim { runtime: shim.display().to_string(), process: "containerd-shim-planc-v2", times: Vec::new() },
         Shim { runtime: "io.containerd.runc.v2".to_owned(), process: "containerd-shim-runc-v2", times: Vec::new() },
     ];
-    let rounds = env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-    for round in 0..rounds + 2 {
+    for round in 0..rounds(ROUNDS) + 2 {
         for shim in &mut shims {
             let begin = Instant::now();
             daemon.run(&shim.runtime, "b", &["--rm"], "/bin/true")?;
             // The first ones fill caches.
             if round >= 2 {
-                shim.times.push(begin.elapsed());
+                shim.times.push(begin.elapsed().as_secs_f64() * 1000.0);
             }
         }
     }
-    say(&format!("containerd: {}", run(Command::new(&daemon.containerd).arg("--version"))?.trim()));
-    say(&format!(
-        "{:<26}{:>14}{:>14}{:>16}{:>18}",
-        "", "ctr run, ms", "PSS of one", "of a pod of 10", "each one further"
-    ));
-    for shim in &shims {
-        let median = quantile(&shim.times, 50).unwrap_or_default().as_secs_f64() * 1000.0;
-        let [one, pod] = [daemon.weigh(shim, 1)?, daemon.weigh(shim, POD)?];
-        let further = pod.saturating_sub(one) / (POD - 1);
-        let name = shim.process;
-        say(&format!("{name:<26}{median:>14.1}{one:>10} KiB{pod:>12} KiB{further:>14} KiB"));
-    }
-    for shim in &shims {
-        match daemon.count_starts(shim) {
-            Ok((programs, processes)) => {
-                let name = shim.process;
-                say(&format!("{name}: {programs} programs executed, {processes} processes forked for one run"));
-            }
-            Err(why) => say(&format!("NOT RUN: what {} starts: {why}", shim.process)),
-        }
-    }
+    version("containerd", run(Command::new(&daemon.containerd).arg("--version"))?.trim());
+    let own = ratio_in_rounds(&shims[1].times, &shims[0].times);
+    START.judge(own, "beside containerd-shim-runc-v2");
+    let row = |shim: &Shim| (shim.process.to_owned(), results::of_race(&shim.times, &shims[0].times));
+    results::table("`ctr run --rm` of /bin/true", "ms", results::RACE, &shims.iter().map(row).collect::<Vec<_>>());
+    weigh(&daemon, &shims)?;
+    count_starts(&daemon, &shims);
     Ok(())
+}
+
+/// What a shim weighs with one container, and with a pod.
+fn weigh(daemon: &Daemon, shims: &[Shim]) -> Result<(), String> {
+    let mut rows = Vec::new();
+    for (nth, shim) in shims.iter().enumerate() {
+        let [one, pod] = [daemon.weigh(shim, 1)? as f64, daemon.weigh(shim, POD)? as f64];
+        let further = (pod - one) / (POD - 1) as f64;
+        if nth == 0 {
+            ONE.judge(Interval::exact(one / 1024.0), "");
+            FURTHER.judge(Interval::exact(further / 1024.0), "");
+        }
+        rows.push((shim.process.to_owned(), vec![one, pod, further]));
+    }
+    results::table("PSS of a shim", "KiB", &["one container", "a pod of ten", "each one further"], &rows);
+    Ok(())
+}
+
+fn count_starts(daemon: &Daemon, shims: &[Shim]) {
+    let mut rows = Vec::new();
+    for shim in shims {
+        match daemon.count_starts(shim) {
+            Ok((programs, processes)) => rows.push((shim.process.to_owned(), vec![programs as f64, processes as f64])),
+            Err(why) => results::not_run(&format!("what {} starts", shim.process), &why),
+        }
+    }
+    results::table("what one `ctr run --rm` starts", "", &["programs", "processes"], &rows);
 }
 
 impl Daemon {

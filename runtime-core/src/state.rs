@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::record::Record;
 use crate::host::state::START;
+use crate::host::users;
 use crate::process::Process;
 use crate::wire::HookKind;
 
@@ -76,7 +77,6 @@ impl State {
     pub(crate) fn of(record: &Record, status: Status) -> Self {
         let runs = !matches!(status, Status::Stopped | Status::Unknown);
         let pid = record.init.as_ref().filter(|_| runs).map_or(0, |init| init.pid);
-        let owner = nix::unistd::User::from_uid(record.owner.into()).ok().flatten();
         Self {
             oci_version: record.oci_version.clone(),
             id: record.id.clone(),
@@ -86,7 +86,7 @@ impl State {
             rootfs: record.rootfs.clone(),
             created: record.created.clone(),
             annotations: record.annotations.clone(),
-            owner: owner.map_or_else(String::new, |user| user.name),
+            owner: users::name_of(record.owner).unwrap_or_default(),
         }
     }
 }

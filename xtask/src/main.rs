@@ -5,8 +5,10 @@
 mod bench;
 mod check;
 mod containerd;
+mod counts;
 mod coverage;
 mod deps;
+mod elf;
 mod embed;
 mod engine_profiles;
 mod engines;
@@ -62,8 +64,12 @@ const COMMANDS: &[Command] = &[
     ("fuzz", "the fuzz targets, each for some seconds  [--seconds N] [TARGET…]", fuzz::main),
     ("tables", "writes the seccomp compiler's system call tables anew  [--check]", tables::main),
     ("soak", "very many calls to one shim  [--execs N] [--minutes M]", soak::main),
-    ("bench", "planc against runc, crun and the floor, in the native lane  [-- ARG…]", bench::main),
-    ("release", "builds the release binaries and prints their size and SHA-256", release::main),
+    (
+        "bench",
+        "planc against runc, crun and the floors; docs/performance.md  [--all] [--write] [--update-counts] [-- BENCH…]",
+        bench::main,
+    ),
+    ("release", "builds the release binaries, static and stripped; size and SHA-256  [--twice]", release::main),
 ];
 
 fn main() -> ExitCode {

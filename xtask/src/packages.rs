@@ -114,6 +114,9 @@ pub(crate) const BENCHES: &[Package] = &[
     package("strace", "strace", "counts what a shim starts"),
 ];
 
+/// For the counts of `cargo xtask check` and `cargo xtask bench`.
+pub(crate) const COUNTS: &[Package] = &[package("valgrind", "valgrind", "instruction counts")];
+
 /// For `cargo xtask conformance --beside`.
 pub(crate) const BESIDE: &[Package] = &[
     package("runc", "/usr/sbin/runc", "judged beside planc"),

@@ -112,9 +112,11 @@ pub(crate) struct Built {
 
 /// Runs `cargo ARGUMENTS` and returns every executable that it names.
 pub(crate) fn build(minutes: u32, arguments: &[&str]) -> Result<Vec<Built>> {
-    let mut command = bounded(minutes, cargo(), arguments);
-    command.arg("--message-format=json-render-diagnostics");
-    let messages = stdout(&mut command)?;
+    executables(&mut bounded(minutes, cargo(), arguments))
+}
+
+fn executables(command: &mut Command) -> Result<Vec<Built>> {
+    let messages = stdout(command.arg("--message-format=json-render-diagnostics"))?;
     Ok(messages.lines().filter_map(|line| executable(&serde_json::from_str(line).ok()?)).collect())
 }
 
@@ -127,20 +129,46 @@ fn executable(message: &Value) -> Option<Built> {
     })
 }
 
-/// Builds planc in release mode and returns its path.
+/// Builds planc as it is given to people and returns its path.
 pub(crate) fn release_planc() -> Result<PathBuf> {
     release("runtime-cli", "planc")
 }
 
-/// Builds the shim in release mode and returns its path.
+/// Builds the shim as it is given to people and returns its path.
 pub(crate) fn release_shim() -> Result<PathBuf> {
     release("shim", "containerd-shim-planc-v2")
 }
 
 fn release(package: &str, name: &str) -> Result<PathBuf> {
-    let built = build(15, &["build", "--quiet", "--release", "-p", package, "--bin", name])?;
+    let built = build_static(15, &["--quiet", "-p", package, "--bin", name])?;
     let program = built.into_iter().find(|built| built.name == name);
     Ok(program.ok_or_else(|| format!("cargo built no {name}"))?.path)
+}
+
+/// Runs `cargo build --release ARGUMENTS` for programs that need no dynamic linker (docs/decisions/static-programs.md). Paths of this machine are not in them.
+pub(crate) fn build_static(minutes: u32, arguments: &[&str]) -> Result<Vec<Built>> {
+    let host = host_target()?;
+    // Only with a target named do the flags stay away from procedural macros, which are dynamic libraries.
+    let mut command = bounded(minutes, cargo(), &["build", "--release", "--target", &host]);
+    command.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f")).env_remove("RUSTFLAGS");
+    executables(&mut command)
+}
+
+fn flags() -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.push(format!("--remap-path-prefix={}=/planc", root().display()));
+    flags.extend(home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
+    flags
+}
+
+/// The target of the compiler itself.
+fn host_target() -> Result<String> {
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let said = stdout(&mut bounded(1, rustc, &["--version", "--verbose"]))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc --version --verbose names no host".to_owned())
 }
 
 /// The folder that cargo builds in.

@@ -16,3 +16,4 @@ pub(crate) mod record;
 pub(crate) mod socket;
 pub(crate) mod state;
 pub(crate) mod systemd;
+pub(crate) mod users;

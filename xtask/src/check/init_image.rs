@@ -1,13 +1,14 @@
 //! The embedded program: its size, and that no panic can be reached in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Outcome, limits};
-use crate::run::{self, Result};
+use crate::elf::Elf;
+use crate::run::Result;
 
-pub(super) fn gates() -> Vec<Outcome> {
-    match newest()
+pub(super) fn gates(planc: &Path) -> Vec<Outcome> {
+    match newest(planc)
         .and_then(|path| Ok((std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?, path)))
     {
         Err(why) => vec![Outcome::Fail(format!("init: {why}"))],
@@ -18,9 +19,9 @@ pub(super) fn gates() -> Vec<Outcome> {
     }
 }
 
-/// The `init` of the newest release build of runtime-core.
-fn newest() -> Result<PathBuf> {
-    let build = run::target_directory()?.join("release/build");
+/// The `init` in the newest release build of runtime-core, of which `planc` is a part.
+fn newest(planc: &Path) -> Result<PathBuf> {
+    let build = planc.with_file_name("build");
     let entries = std::fs::read_dir(&build).map_err(|why| format!("{}: {why}", build.display()))?;
     let images = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("runtime-core-"));
     let images = images.map(|entry| entry.path().join("out/init"));
@@ -32,7 +33,7 @@ fn newest() -> Result<PathBuf> {
 /// Every panic of core that is linked in brings its location: a path that ends in `.rs`. The link itself fails on a
 /// panic handler that is called; this looks at the result, in what the kernel would load.
 fn panic_free(image: &[u8]) -> Outcome {
-    let Some(loaded) = loaded(image) else {
+    let Some(loaded) = Elf::parsed(image).and_then(|elf| elf.loaded()) else {
         return Outcome::Fail("init: not a 64-bit little-endian ELF file".to_owned());
     };
     let signs: [&[u8]; 3] = [b".rs\0", b"core::panicking", b"called `"];
@@ -49,27 +50,6 @@ fn panic_free(image: &[u8]) -> Outcome {
 
 fn holds(text: &[u8], sign: &[u8]) -> bool {
     text.windows(sign.len()).any(|part| part == sign)
-}
-
-/// The bytes of each loaded segment (elf(5): `Elf64_Ehdr`, `Elf64_Phdr`, `PT_LOAD`).
-fn loaded(image: &[u8]) -> Option<Vec<&[u8]>> {
-    let number = |at: usize, bytes: usize| -> Option<usize> {
-        let field = image.get(at..at + bytes)?;
-        Some(field.iter().rev().fold(0, |value, &byte| value << 8 | usize::from(byte)))
-    };
-    // ELFMAG, ELFCLASS64, ELFDATA2LSB.
-    if image.get(..6)? != [0x7f, b'E', b'L', b'F', 2, 1] {
-        return None;
-    }
-    let (headers, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-    let mut segments = Vec::new();
-    for header in (0..count).map(|index| headers + index * size) {
-        if number(header, 4)? == 1 {
-            let (offset, length) = (number(header + 8, 8)?, number(header + 32, 8)?);
-            segments.push(image.get(offset..offset.checked_add(length)?)?);
-        }
-    }
-    Some(segments)
 }
 
 #[cfg(test)]

@@ -11,7 +11,3 @@ pub(super) const FUNCTION_LINES: u64 = 60;
 pub(super) const TABLES: &[(&str, &str)] = &[];
 /// Folders that may hold `unsafe`: system calls, the program without a libc, the embedded demo program.
 pub(super) const UNSAFE_FOLDERS: &[&str] = &["sys", "init", "demo"];
-/// System calls of planc's own process per command, and of init from its exec to the program's, for the default
-/// bundle with /bin/true. They do not vary from run to run; a few are left as room for a kernel that answers otherwise.
-pub(super) const SYSTEM_CALLS: &[(&str, u64)] =
-    &[("create", 200), ("start", 140), ("delete", 145), ("run", 270), ("exec", 300), ("init", 335)];

@@ -4,13 +4,12 @@ mod aarch64;
 mod init_image;
 mod limits;
 mod sources;
-mod syscalls;
 
 use std::fmt;
 use std::path::Path;
 
 use crate::run::{self, Result, bounded, cargo, root, stdout, succeed};
-use crate::{coverage, miri};
+use crate::{counts, coverage, miri};
 
 /// What a gate found.
 enum Outcome {
@@ -75,7 +74,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         show(gate());
     }
     match run::release_planc() {
-        Ok(planc) => init_image::gates().into_iter().chain(syscalls::gates(&planc)).for_each(show),
+        Ok(planc) => init_image::gates(&planc).into_iter().chain(counted(&planc)).for_each(show),
         Err(why) => show(Outcome::Fail(format!("release build of planc: {why}"))),
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} failed")) }
@@ -147,6 +146,23 @@ fn crates() -> Outcome {
                 tree.lines().map(name).filter(|name| !name.is_empty()).collect();
             Outcome::counted("crates in planc", crates.len() as u64, limits::CRATES, "")
         }
+    }
+}
+
+/// System calls and instructions of each command, beside those that are written down.
+fn counted(planc: &Path) -> Vec<Outcome> {
+    let judged = counts::count(planc).and_then(|counts| counts::judge(&counts));
+    let line = |judged: counts::Judged| match (judged.figure, judged.limit) {
+        (Some(figure), Some(limit)) => Outcome::counted(&judged.what, figure, limit, ""),
+        (Some(figure), None) => Outcome::Fail(format!(
+            "{}: {figure}, and nothing in xtask/counts.json (bench --update-counts)",
+            judged.what
+        )),
+        (None, _) => Outcome::NotRun(format!("{}: this valgrind cannot run it", judged.what)),
+    };
+    match judged {
+        Ok(judged) => judged.into_iter().map(line).collect(),
+        Err(why) => vec![Outcome::Fail(format!("counts: {why}"))],
     }
 }
 

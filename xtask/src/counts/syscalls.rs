@@ -5,10 +5,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Outcome, limits};
 use crate::lane::Lane;
-use crate::packages;
 use crate::run::{Result, bounded, succeed};
+
+/// The commands of [`totals`]. Strace follows what `create` makes to its end, which is not create's.
+pub(super) const COMMANDS: [&str; 8] = ["run", "exec", "start", "delete", "state", "kill", "list", "features"];
+
+/// Which bundle is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bundle {
+    /// That of `planc spec`.
+    Default,
+    /// The same without `linux.resources`: crun 1.8 cannot filter devices where RLIMIT_MEMLOCK cannot be raised.
+    WithoutResources,
+}
 
 /// System calls of one log, by who made them.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,36 +27,18 @@ struct Calls {
     host: u64,
     /// init's, from its exec to that of the container's program.
     init: u64,
+    /// Everybody's, to the end of the container's program.
+    all: u64,
 }
 
-pub(super) fn gates(planc: &Path) -> Vec<Outcome> {
-    match Folder::new().and_then(|folder| figures(planc, &folder.0)) {
-        Err(why) => vec![Outcome::Fail(format!("system calls: {why}"))],
-        Ok(figures) => {
-            let limit =
-                |name: &str| limits::SYSTEM_CALLS.iter().find(|(command, _)| *command == name).map_or(0, |row| row.1);
-            let row = |(name, figure): (&str, u64)| {
-                Outcome::counted(&format!("system calls, {name}"), figure, limit(name), "")
-            };
-            figures.into_iter().map(row).collect()
-        }
-    }
-}
-
-fn figures(planc: &Path, folder: &Path) -> Result<Vec<(&'static str, u64)>> {
-    packages::ensure(&[packages::TESTS])?;
-    bundle(planc, &folder.join("bundle"))?;
-    let mut lane = Lane::Native.command()?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/check/syscalls.sh");
-    succeed(lane.env("LANE_TIMEOUT", "120").arg("bash").args([&script, folder, planc]))?;
-    let log = |name: &str| -> Result<Calls> {
-        let path = folder.join(name).with_extension("log");
-        let text = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-        calls(&String::from_utf8_lossy(&text)).ok_or_else(|| format!("{}: no system call in it", path.display()))
-    };
+/// What planc itself makes, command by command, and init.
+pub(super) fn of_planc(planc: &Path) -> Result<Vec<(String, u64)>> {
+    let folder = Folder::new("planc")?;
+    trace(planc, planc, Bundle::Default, &folder.0)?;
+    let log = |name: &str| calls_of(&folder.0, name);
     let run = log("run")?;
     let exec = log("exec")?;
-    Ok(vec![
+    let mut figures = vec![
         ("create", log("create")?.host),
         ("start", log("start")?.host),
         ("delete", log("delete")?.host),
@@ -54,15 +46,41 @@ fn figures(planc: &Path, folder: &Path) -> Result<Vec<(&'static str, u64)>> {
         // Both halves: a process that joins a pid namespace is born again, and /bin/true's own calls are among them.
         ("exec", exec.host + exec.init),
         ("init", run.init),
-    ])
+    ];
+    for name in ["state", "kill", "list", "features"] {
+        figures.push((name, log(name)?.host));
+    }
+    Ok(figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect())
+}
+
+/// What all processes of a command of any runtime make, in the order of [`COMMANDS`]; `None` where it lacks the command. The
+/// bundle is planc's.
+pub(super) fn totals(runtime: &Path, planc: &Path, bundle: Bundle) -> Result<Vec<Option<u64>>> {
+    let folder = Folder::new("beside")?;
+    trace(runtime, planc, bundle, &folder.0)?;
+    Ok(COMMANDS.iter().map(|name| calls_of(&folder.0, name).ok().map(|calls| calls.all)).collect())
+}
+
+fn trace(runtime: &Path, planc: &Path, which: Bundle, folder: &Path) -> Result<()> {
+    let path = folder.join("bundle");
+    bundle(planc, &path, which)?;
+    let mut lane = Lane::Native.command()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/counts/syscalls.sh");
+    succeed(lane.env("LANE_TIMEOUT", "120").arg("bash").args([&script, folder, runtime, &path]))
+}
+
+fn calls_of(folder: &Path, name: &str) -> Result<Calls> {
+    let path = folder.join(name).with_extension("log");
+    let text = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+    calls(&String::from_utf8_lossy(&text)).ok_or_else(|| format!("{}: no system call in it", path.display()))
 }
 
 /// A temporary folder, removed when it is dropped.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("planc-check-{}", std::process::id()));
+    pub(super) fn new(what: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("planc-counts-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(|why| format!("{}: {why}", path.display()))?;
         Ok(Self(path))
     }
@@ -76,7 +94,7 @@ impl Drop for Folder {
 }
 
 /// The bundle of `planc spec` with a busybox, no terminal, and /bin/true.
-fn bundle(planc: &Path, folder: &Path) -> Result<()> {
+pub(super) fn bundle(planc: &Path, folder: &Path, which: Bundle) -> Result<()> {
     let io = |why: std::io::Error| format!("{}: {why}", folder.display());
     let bin = folder.join("rootfs/bin");
     std::fs::create_dir_all(&bin).map_err(io)?;
@@ -89,6 +107,11 @@ fn bundle(planc: &Path, folder: &Path) -> Result<()> {
         serde_json::from_slice(&std::fs::read(&path).map_err(io)?).map_err(|why| why.to_string())?;
     config["process"]["terminal"] = json!(false);
     config["process"]["args"] = json!(["/bin/true"]);
+    if which == Bundle::WithoutResources {
+        config["linux"]["resources"] = Value::Null;
+        let linux = config["linux"].as_object_mut();
+        linux.map(|linux| linux.remove("resources"));
+    }
     std::fs::write(&path, config.to_string()).map_err(io)
 }
 
@@ -103,7 +126,8 @@ fn calls(log: &str) -> Option<Calls> {
     let of_init: Vec<&str> = lines.iter().filter(|(pid, _)| Some(*pid) == init).map(|(_, call)| *call).collect();
     let born = of_init.iter().position(|call| call.starts_with("execveat(")).map_or(0, |at| at + 1);
     let gone = of_init.iter().rposition(|call| call.starts_with("execve")).map_or(0, |at| at + 1);
-    Some(Calls { host: (lines.len() - of_init.len() + born) as u64, init: gone.saturating_sub(born) as u64 })
+    let host = (lines.len() - of_init.len() + born) as u64;
+    Some(Calls { host, init: gone.saturating_sub(born) as u64, all: lines.len() as u64 })
 }
 
 #[cfg(test)]
@@ -124,12 +148,13 @@ mod tests {
                    11    +++ exited with 0 +++\n\
                    10    --- SIGCHLD {…} ---\n\
                    10    exit_group(0) = ?\n";
-        assert_eq!(calls(log), Some(Calls { host: 5, init: 3 }));
+        assert_eq!(calls(log), Some(Calls { host: 5, init: 3, all: 9 }));
     }
 
     #[test]
     fn a_command_without_init_is_all_its_own() {
-        assert_eq!(calls("9     read(0, …) = 1\n9     exit_group(0) = ?\n"), Some(Calls { host: 2, init: 0 }));
+        let log = "9     read(0, …) = 1\n9     exit_group(0) = ?\n";
+        assert_eq!(calls(log), Some(Calls { host: 2, init: 0, all: 2 }));
         assert_eq!(calls(""), None);
     }
 }
