@@ -389,7 +389,7 @@ impl Walk<'_> {
         }
     }
 
-    /// How long each step took: until the next one began.
+    /// How long each step took that has begun: until the next one did.
     fn times(&self) -> Vec<(u32, u64)> {
         let Some(begins) = &self.begins else { return Vec::new() };
         let end = monotonic();
@@ -400,6 +400,7 @@ impl Walk<'_> {
             None => 0,
         };
         (0..begins.len().min(TIMES))
+            .filter(|index| begin(*index) != 0)
             .map(|index| {
                 let next = Some(begin(index + 1)).filter(|next| *next != 0).unwrap_or(end);
                 (index as u32 + 1, next.saturating_sub(begin(index)))
