@@ -7,6 +7,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// As few pages and as few mappings as can be.
+const LINKER: &str = "-Wl,--gc-sections,--build-id=none,--no-eh-frame-hdr,-z,noexecstack,-z,noseparate-code";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     note("PLANC_RUSTC", output(&rustc, &["--version"]).as_deref().and_then(|line| line.strip_prefix("rustc ")));
@@ -26,6 +29,7 @@ fn compile_demo(rustc: OsString) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=demo");
     println!("cargo::rerun-if-changed=../runtime-core/init/memory.rs");
+    println!("cargo::rerun-if-changed=../runtime-core/init/link.ld");
     println!("cargo::rerun-if-env-changed=PLANC_CHECK_ONLY");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut rustc = Command::new(rustc);
@@ -33,8 +37,14 @@ fn compile_demo(rustc: OsString) -> Result<(), Box<dyn Error>> {
     rustc.args(["--target", &env::var("TARGET")?]);
     rustc.args(["-C", "opt-level=z", "-C", "lto=fat", "-C", "codegen-units=1", "-C", "panic=abort"]);
     rustc.args(["-C", "strip=symbols", "-C", "relocation-model=static", "-C", "target-feature=+crt-static"]);
-    for argument in ["-nostdlib", "-nostartfiles", "-static", "-Wl,--gc-sections,--build-id=none,-z,noexecstack"] {
+    for argument in ["-nostdlib", "-nostartfiles", "-static", LINKER] {
         rustc.args(["-C", &format!("link-arg={argument}")]);
+    }
+    let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../runtime-core/init/link.ld");
+    rustc.args(["-C", "link-arg=-T", "-C", &format!("link-arg={}", script.display())]);
+    // Its own start files would be musl's.
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|libc| libc == "musl") {
+        rustc.args(["-C", "link-self-contained=no"]);
     }
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         rustc.args(["-C", &format!("linker={linker}")]);

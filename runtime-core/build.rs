@@ -5,6 +5,9 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// As few pages and as few mappings as can be.
+const LINKER: &str = "-Wl,--gc-sections,--build-id=none,--no-eh-frame-hdr,-z,noexecstack,-z,noseparate-code";
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=init");
     println!("cargo::rerun-if-changed=wire");
@@ -17,8 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     rustc.args(["-C", "opt-level=s", "-C", "lto=fat", "-C", "codegen-units=1", "-C", "panic=abort"]);
     rustc.args(["-C", "overflow-checks=off", "-C", "debug-assertions=off", "-C", "strip=symbols"]);
     rustc.args(["-C", "relocation-model=static", "-C", "target-feature=+crt-static"]);
-    for argument in ["-nostdlib", "-nostartfiles", "-static", "-Wl,--gc-sections,--build-id=none,-z,noexecstack"] {
+    for argument in ["-nostdlib", "-nostartfiles", "-static", LINKER] {
         rustc.args(["-C", &format!("link-arg={argument}")]);
+    }
+    let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("init/link.ld");
+    rustc.args(["-C", "link-arg=-T", "-C", &format!("link-arg={}", script.display())]);
+    // Its own start files would be musl's.
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|libc| libc == "musl") {
+        rustc.args(["-C", "link-self-contained=no"]);
     }
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         rustc.args(["-C", &format!("linker={linker}")]);

@@ -22,6 +22,11 @@ use crate::failure::{Failure, Outcome, Why};
 use crate::globals::{Context, Program};
 use crate::log::Log;
 
+/// musl's own asks the kernel for each few pages, and gives them back.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let (program, words) = Program::called();
     let mut log: &Log = &Log::STDERR;

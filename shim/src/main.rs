@@ -33,6 +33,11 @@ use crate::status::{Answer, Failure};
 /// Of a wrong command line, as Go has it.
 const USAGE_ERROR: u8 = 2;
 
+/// musl's own asks the kernel for each few pages, and gives them back.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let flags = match Flags::read(std::env::args_os().skip(1)) {
         Ok(flags) => flags,

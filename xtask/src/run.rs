@@ -145,13 +145,33 @@ fn release(package: &str, name: &str) -> Result<PathBuf> {
     Ok(program.ok_or_else(|| format!("cargo built no {name}"))?.path)
 }
 
-/// Runs `cargo build --release ARGUMENTS` for programs that need no dynamic linker (docs/decisions/static-programs.md). Paths of this machine are not in them.
+/// Runs `cargo build --release ARGUMENTS` for programs that need no dynamic linker (docs/decisions/static-programs.md). Paths of
+/// this machine are not in them.
 pub(crate) fn build_static(minutes: u32, arguments: &[&str]) -> Result<Vec<Built>> {
-    let host = host_target()?;
+    let target = static_target()?;
     // Only with a target named do the flags stay away from procedural macros, which are dynamic libraries.
-    let mut command = bounded(minutes, cargo(), &["build", "--release", "--target", &host]);
+    let mut command = bounded(minutes, cargo(), &["build", "--release", "--target", &target]);
     command.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f")).env_remove("RUSTFLAGS");
     executables(&mut command)
+}
+
+/// What programs for people are built for: musl's target, or glibc's, said aloud, where the compiler cannot have that.
+pub(crate) fn static_target() -> Result<String> {
+    let host = host_target()?;
+    let musl = host.replace("-gnu", "-musl");
+    let is_there = || {
+        let found = stdout(&mut bounded(1, rustc(), &["--print", "target-libdir", "--target", &musl]));
+        found.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
+    };
+    if is_there() || (succeed(&mut bounded(5, "rustup", &["target", "add", &musl])).is_ok() && is_there()) {
+        return Ok(musl);
+    }
+    eprintln!("xtask: no standard library of {musl}: the programs are made for {host}");
+    Ok(host)
+}
+
+fn rustc() -> String {
+    std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned())
 }
 
 fn flags() -> Vec<String> {
@@ -165,8 +185,7 @@ fn flags() -> Vec<String> {
 
 /// The target of the compiler itself.
 fn host_target() -> Result<String> {
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let said = stdout(&mut bounded(1, rustc, &["--version", "--verbose"]))?;
+    let said = stdout(&mut bounded(1, rustc(), &["--version", "--verbose"]))?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| "rustc --version --verbose names no host".to_owned())
 }

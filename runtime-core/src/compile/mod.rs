@@ -317,6 +317,7 @@ impl<'a> Chapters<'a> {
         let agents = self.filter.connect(request.hooks.of(HookKind::StartContainer).count(), plan)?;
         self.rdt.make(plan);
         namespaces::spawn(request, plan);
+        cgroup::finish_beside_init(request, &self.mounts, plan)?;
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);

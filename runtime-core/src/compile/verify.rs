@@ -1,6 +1,8 @@
 //! What every plan must be, whatever config.json says: the rules of the house, checked on the finished steps. The
 //! compiler keeps them by its order; this is the second opinion, which the tests ask about every plan they make.
 
+mod birth;
+
 use super::plan::{LaunchPlan, Step};
 use crate::wire::{Actor, Attributes, Hook, HookKind, HostOp, InitOp, Ns, Op, Slot, Tree};
 
@@ -239,7 +241,7 @@ impl LaunchPlan {
         order(&steps)?;
         ends(&steps, kind)?;
         slots(&steps)?;
-        cgroups(&steps)?;
+        birth::cgroups(&steps)?;
         trees(&steps)?;
         departure(&steps)?;
         hooks(&steps)?;
@@ -327,7 +329,9 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
         return Err("the plan of a container begins with ClaimId".to_owned());
     }
     let first = steps.iter().position(|step| step.actor() == Actor::Init).unwrap_or_default();
-    if !is(steps.get(first), "Harden") || !is(steps.get(first.wrapping_sub(1)), "SpawnInit") {
+    // What follows its birth is done beside it.
+    let before = steps[..first].iter().rfind(|step| step.name() != "FilterDevices");
+    if !is(steps.get(first), "Harden") || !is(before, "SpawnInit") {
         return Err("init's first step is Harden, right after it was spawned".to_owned());
     }
     let own_mounts = |step: &Step<'_>| match step.op {
@@ -438,19 +442,6 @@ fn slots(steps: &[Step<'_>]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// There is one way to a cgroup; where the host made it, it is as it is to be before init is born in it.
-fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
-    let at = |name: &str| steps.iter().position(|step| step.name() == name);
-    let born = at("SpawnInit");
-    match (at("CreateCgroup"), at("StartUnit")) {
-        (Some(_), Some(_)) => Err("a cgroup is made in two ways".to_owned()),
-        (Some(_), None) if at("FilterDevices").max(at("OwnCgroup")) > born => {
-            Err("init is born in a cgroup that is not finished".to_owned())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What a mount keeps in another user namespace once it is set (mount_namespaces(7)).

@@ -312,6 +312,7 @@ impl<'a> Walk<'a> {
     fn part(&mut self, wanted: Part) -> Result<()> {
         let plan = self.plan;
         let mut part = Part::Prepare;
+        let has_own_directory = plan.steps().any(|step| matches!(step.op, Op::Host(HostOp::CreateCgroup { .. })));
         for step in plan.steps() {
             let (is_now, op) = match &step.op {
                 Op::Init(InitOp::Execute { .. }) => return Ok(()),
@@ -324,6 +325,8 @@ impl<'a> Walk<'a> {
                     part = Part::Place;
                     continue;
                 }
+                // A restored process runs at once.
+                Op::Host(op @ HostOp::FilterDevices { .. }) if has_own_directory => (wanted == Part::Prepare, op),
                 Op::Host(op @ (HostOp::OwePoststop {} | HostOp::RunHook { .. })) => (wanted == Part::Hooks, op),
                 Op::Host(op) => (wanted == part && is_performed(op), op),
             };

@@ -107,6 +107,8 @@ pub(super) struct Init {
     turn: Turn,
     /// Whether it has been given the turn.
     acting: bool,
+    /// Whether the plan has come to no step of its yet. It acts all the same.
+    newborn: bool,
     /// Whether its turn ends with its execve.
     executes: bool,
     /// How long the hooks of its turn may take, in seconds.
@@ -179,7 +181,10 @@ impl Walk<'_> {
         for step in plan.steps() {
             match &step.op {
                 Op::Host(op) => {
-                    self.await_init()?;
+                    // What directly follows its birth is done beside it.
+                    if self.init.as_ref().is_none_or(|init| !init.newborn) {
+                        self.await_init()?;
+                    }
                     told::step(plan, &step);
                     self.begin();
                     #[cfg(feature = "failpoints")]
@@ -213,6 +218,7 @@ impl Walk<'_> {
     /// Init's steps are next: it is told so, unless it acts already.
     fn give_turn(&mut self, step: &Step<'_>, op: &InitOp<'_>) -> Result<()> {
         let Some(init) = &mut self.init else { return Err(failure::refused(self.plan, step, Errno::ESRCH)) };
+        init.newborn = false;
         init.executes = matches!(op, InitOp::Execute { .. });
         init.hooks += hooks::time_of(op);
         if !std::mem::replace(&mut init.acting, true)
@@ -306,7 +312,14 @@ impl Walk<'_> {
         // Init may have been born again by now, which says another one.
         let _ = self.page.recorder().pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
         log::debug!("init was born as process {pid}");
-        self.init = Some(Init { process: Process { pid, pidfd }, turn, acting: true, executes: false, hooks: 0 });
+        self.init = Some(Init {
+            process: Process { pid, pidfd },
+            turn,
+            acting: true,
+            newborn: true,
+            executes: false,
+            hooks: 0,
+        });
         Ok(())
     }
 
@@ -376,7 +389,7 @@ impl Walk<'_> {
         }
     }
 
-    /// How long each step took: until the next one began.
+    /// How long each step took that has begun: until the next one did.
     fn times(&self) -> Vec<(u32, u64)> {
         let Some(begins) = &self.begins else { return Vec::new() };
         let end = monotonic();
@@ -387,6 +400,7 @@ impl Walk<'_> {
             None => 0,
         };
         (0..begins.len().min(TIMES))
+            .filter(|index| begin(*index) != 0)
             .map(|index| {
                 let next = Some(begin(index + 1)).filter(|next| *next != 0).unwrap_or(end);
                 (index as u32 + 1, next.saturating_sub(begin(index)))

@@ -1,6 +1,7 @@
 //! Who init is, beyond its pid: the time it started at, and the boot it started in.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,7 +26,7 @@ impl Identity {
     /// The identity of a process that runs now.
     pub(crate) fn of(pid: u32) -> nix::Result<Self> {
         let start_time = start_time(pid)?;
-        Ok(Self { pid, start_time, boot_id: boot_id()? })
+        Ok(Self { pid, start_time, boot_id: boot_id()?.to_owned() })
     }
 
     /// Its pidfd, where the process still runs. A zombie does not; but one whose first thread ended before others does, and
@@ -100,9 +101,14 @@ fn parse_stat(text: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
-fn boot_id() -> nix::Result<String> {
+/// Read once: no process lives through a boot.
+fn boot_id() -> nix::Result<&'static str> {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(boot_id) = BOOT_ID.get() {
+        return Ok(boot_id);
+    }
     let text = read_small_text("/proc/sys/kernel/random/boot_id").map_err(crate::sys::page::errno_of)?;
-    Ok(text.trim_ascii().to_owned())
+    Ok(BOOT_ID.get_or_init(|| text.trim_ascii().to_owned()))
 }
 
 #[cfg(test)]

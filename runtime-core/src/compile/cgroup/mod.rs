@@ -27,7 +27,7 @@ use super::plan::Draft;
 use super::text::{path_text, text, utf8};
 use super::{CgroupDriver, Invalid, Launch, Request, Rootless, device_filter};
 use crate::facts::{CgroupFacts, Facts};
-use crate::wire::{HostOp, Ns, Text};
+use crate::wire::{HookKind, HostOp, Ns, Text};
 
 const PATH: &str = "/linux/cgroupsPath";
 const DEVICES: &str = "/linux/resources/devices";
@@ -274,9 +274,25 @@ pub(super) fn start_unit(
 /// It is limited, gets its device filter, and its owner.
 fn furnish(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
     limits.set(plan);
-    filter_devices(request, plan)?;
+    if !is_finished_beside_init(request, mounts) {
+        filter_devices(request, plan)?;
+    }
     owner::give(request, mounts, plan);
     Ok(())
+}
+
+/// Init was just born, and isolates itself: meanwhile the host can attach the device filter.
+pub(super) fn finish_beside_init(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) -> Result<(), Invalid> {
+    if is_finished_beside_init(request, mounts) { filter_devices(request, plan) } else { Ok(()) }
+}
+
+/// Whether it makes no difference to init that its cgroup has no device filter yet: it runs nothing of the container's
+/// before the host has seen its turn end, and makes no other device than every filter allows.
+fn is_finished_beside_init(request: &Request<'_>, mounts: &Mounts) -> bool {
+    matches!(request.cgroup, Way::Directory(Some(_)))
+        && owner::new(request, mounts).is_none()
+        && request.hooks.of(HookKind::CreateContainer).next().is_none()
+        && request.linux.devices().as_ref().is_none_or(Vec::is_empty)
 }
 
 /// Without the host's privileges no filter can be attached; and there mknod(2) is denied anyway, so that what every engine

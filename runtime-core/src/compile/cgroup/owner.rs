@@ -10,16 +10,21 @@ use crate::wire::{HostOp, Ns};
 ///
 /// Who may not give it keeps it. To its maker it belongs already, and a uid that config.json does not map is unknown.
 pub(super) fn give(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
+    if let Some((mount, uid)) = new(request, mounts) {
+        plan.host(mount, HostOp::OwnCgroup { uid });
+    }
+}
+
+/// Where config.json has the mount that lets the container write to its cgroup, and who gets it.
+pub(super) fn new<'m>(request: &Request<'_>, mounts: &'m Mounts) -> Option<(&'m str, u32)> {
     /// Linux capabilities(7).
     const CAP_CHOWN: u8 = 0;
     let facts = request.facts;
     if !request.cgroup.is_made() || !request.spaces.is_new(Ns::Cgroup) || !facts.has(CAP_CHOWN) {
-        return;
+        return None;
     }
-    let Some(mount) = mounts.writable_cgroup() else { return };
+    let mount = mounts.writable_cgroup()?;
     let inside = request.process.user().uid();
     let owner = if request.spaces.has_user() { request.ids.uid_outside(inside) } else { Some(inside) };
-    if let Some(uid) = owner.filter(|uid| *uid != facts.euid) {
-        plan.host(mount, HostOp::OwnCgroup { uid });
-    }
+    owner.filter(|uid| *uid != facts.euid).map(|uid| (mount, uid))
 }

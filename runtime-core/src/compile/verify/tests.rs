@@ -121,6 +121,26 @@ fn no_two_steps_of_a_rule_may_change_places() {
     assert!(tried > 100, "{tried}");
 }
 
+/// The same plan with a step behind another one.
+fn moved(plan: &LaunchPlan, name: &str, behind: &str) -> LaunchPlan {
+    let steps: Vec<_> = plan.steps().collect();
+    let moving = steps.iter().find(|step| step.name() == name).unwrap();
+    let others = steps.iter().filter(|step| step.name() != name);
+    replay(others.flat_map(|step| std::iter::once(step).chain((step.name() == behind).then_some(moving))))
+}
+
+#[test]
+fn what_runs_in_the_container_is_behind_the_device_filter() {
+    let [plan, _] = whole_plans(false);
+    assert_eq!(plan.verify(), Ok(()));
+    let why = moved(&plan, "FilterDevices", "SpawnInit").verify().unwrap_err();
+    assert!(why.contains("may find no device filter"), "{why}");
+    let without: Vec<_> = plan.steps().filter(|step| !step.name().starts_with("RunHook")).collect();
+    let beside = moved(&replay(&without), "FilterDevices", "SpawnInit");
+    assert_eq!(beside.verify(), Ok(()));
+    assert!(moved(&beside, "FilterDevices", "Harden").verify().is_err());
+}
+
 #[test]
 fn sets_that_the_kernel_would_refuse_are_told() {
     let [plan, _] = whole_plans(false);
