@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
 use crate::containerd;
@@ -62,9 +63,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     // What cannot be built, or a lane that cannot run, is a failure, but no reason to keep back what the rest came to.
     match subject(&options) {
         Err(why) => parts.push(Part::broken("build", &why)),
-        Ok(subject) => parts.extend(options.lanes.iter().map(|&lane| {
-            in_lane(lane, &subject, options.passed).unwrap_or_else(|why| Part::broken(lane.name(), &why))
-        })),
+        Ok(subject) => parts.extend(in_lanes(options.lanes, &subject, options.passed)),
     }
     summary(&parts, !options.passed.is_empty())
 }
@@ -170,9 +169,35 @@ fn runs_in(lane: Lane, program: &str) -> bool {
     }
 }
 
+/// One lane as it goes; several at once, because they have one processor each and wait a lot, and what each says when it has
+/// ended.
+fn in_lanes(lanes: &[Lane], subject: &Subject, passed: &[String]) -> Vec<Part> {
+    let broken = |lane: Lane| move |why: String| Part::broken(lane.name(), &why);
+    if let [lane] = lanes {
+        return vec![in_lane(*lane, subject, passed, |line| println!("{line}")).unwrap_or_else(broken(*lane))];
+    }
+    let names = lanes.iter().map(|lane| lane.name()).collect::<Vec<_>>().join(", ");
+    println!("     Testing in lanes {names} at once: what each says comes when it has ended");
+    thread::scope(|scope| {
+        let start = |&lane: &Lane| {
+            scope.spawn(move || {
+                let mut said = String::new();
+                let part = in_lane(lane, subject, passed, |line| said.extend([line, "\n"]));
+                print!("{said}");
+                part.unwrap_or_else(broken(lane))
+            })
+        };
+        let running: Vec<_> = lanes.iter().map(|lane| (lane, start(lane))).collect();
+        let end = |(lane, thread): (&Lane, thread::ScopedJoinHandle<'_, Part>)| {
+            thread.join().unwrap_or_else(|_| Part::broken(lane.name(), "it panicked"))
+        };
+        running.into_iter().map(end).collect()
+    })
+}
+
 /// All test programs in one lane, one after another.
-fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
-    println!("     Testing {} in lane {}", subject.runtime.display(), lane.name());
+fn in_lane(lane: Lane, subject: &Subject, passed: &[String], mut say: impl FnMut(&str)) -> Result<Part> {
+    say(&format!("     Testing {} in lane {}", subject.runtime.display(), lane.name()));
     let every = r#"status=0 tests=(); while [ "$1" != -- ]; do tests+=("$1"); shift; done; shift
         for test in "${tests[@]}"; do echo "     Running $test"; "$test" "$@" || status=1; done; exit $status"#;
     let mut command = lane.command()?;
@@ -199,7 +224,7 @@ fn in_lane(lane: Lane, subject: &Subject, passed: &[String]) -> Result<Part> {
     }
     let mut verdicts = Lines::default();
     let part = part(lane.name(), &mut [command], |line| {
-        println!("{line}");
+        say(line);
         verdicts.add(line);
     })?;
     // What `cargo xtask coverage` tells is of planc, and of whole runs.

@@ -13,9 +13,9 @@ use serde_json::json;
 integration_tests::tests! {
     the_plan_says_so [Need::Planc, LISTMOUNT],
     the_default_container_is_the_same,
-    every_propagation_of_the_root_is_the_same,
-    every_propagation_of_a_bind_is_the_same,
-    a_user_namespace_is_the_same,
+    every_propagation_of_the_root_is_the_same [LISTMOUNT],
+    every_propagation_of_a_bind_is_the_same [LISTMOUNT],
+    a_user_namespace_is_the_same [LISTMOUNT],
     mapped_ids_are_the_same [Need::Planc, LISTMOUNT],
     locks_hold_in_a_user_namespace [Need::Planc, LISTMOUNT],
     nothing_of_the_host_is_within_reach [Need::Planc, LISTMOUNT],

@@ -43,6 +43,10 @@ fn in_known_words(plan: &LaunchPlan, op: &Op<'_>, why: &str) -> Option<String> {
         Op::Init(InitOp::Mount { fstype, source, target, .. }) => (source.unwrap_or(*fstype), target),
         Op::Init(InitOp::Bind { tree, target, .. }) => (tree.path(), target),
         Op::Init(InitOp::CopyTree { slot, .. }) => return in_known_words(plan, &user_of(plan, *slot)?, why),
+        Op::Init(InitOp::StageTree { number, .. }) => {
+            let uses = |op: &Op<'_>| matches!(op, Op::Init(InitOp::Bind { tree: Tree::Staged(other, _), .. }) if other == number);
+            return in_known_words(plan, &plan.steps().map(|step| step.op).find(uses)?, why);
+        }
         // It has the program's name in it already.
         Op::Init(InitOp::Execute { .. }) => return Some(why.to_owned()),
         Op::Host(HostOp::ConnectSeccompAgent { path, .. }) => {
