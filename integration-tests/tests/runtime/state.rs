@@ -325,9 +325,14 @@ fn another_boots_pid_is_stopped(scene: &Scene) {
     let container = scene.container(scene.bundle().sleep());
     container.run_detached();
     let (pid, path) = (container.pid(), file(scene, &container));
-    for (member, value) in [("bootId", json!("0-0")), ("startTime", json!(1))] {
+    for (member, value) in [("bootId", json!("0-0")), ("pidfdInode", json!(1)), ("startTime", json!(1))] {
         let before = fs::read(&path).unwrap();
-        rewrite(&path, |record| record["init"][member] = value);
+        rewrite(&path, |record| {
+            let init = record["init"].as_object_mut().unwrap();
+            // It takes the place of the time.
+            init.remove("pidfdInode");
+            init.insert(member.to_owned(), value);
+        });
         assert_eq!(container.status(), "stopped", "{member}");
         scene.rt(&["kill", &container.id, "TERM"]).fails().says("container not running");
         assert!(process::runs(pid));

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
+use nix::sys::statfs::{FsType, fstatfs};
 use serde::{Deserialize, Serialize};
 
 use super::file::{read_small, read_small_text};
@@ -20,13 +22,23 @@ pub(crate) struct Identity {
     pub(crate) start_time: u64,
     /// The boot it started in: /proc/sys/kernel/random/boot_id.
     pub(crate) boot_id: String,
+    /// The inode of its pidfds, which no other process of this boot has, where the kernel has a file system for them (Linux
+    /// 6.9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pidfd_inode: Option<u64>,
 }
+
+/// linux/magic.h.
+const PID_FS_MAGIC: FsType = FsType(0x5049_4446);
 
 impl Identity {
     /// The identity of a process that runs now.
     pub(crate) fn of(pid: u32) -> nix::Result<Self> {
+        let pidfd = pidfd_open(pid)?;
         let start_time = start_time(pid)?;
-        Ok(Self { pid, start_time, boot_id: boot_id()?.to_owned() })
+        let has_inode = fstatfs(&pidfd)?.filesystem_type() == PID_FS_MAGIC;
+        let pidfd_inode = has_inode.then(|| fstat(&pidfd)).transpose()?.map(|found| found.st_ino);
+        Ok(Self { pid, start_time, boot_id: boot_id()?.to_owned(), pidfd_inode })
     }
 
     /// Its pidfd, where the process still runs. A zombie does not; but one whose first thread ended before others does, and
@@ -47,6 +59,9 @@ impl Identity {
             Err(Errno::ESRCH) => return Ok(None),
             opened => opened?,
         };
+        if let Some(inode) = self.pidfd_inode {
+            return Ok((fstat(&pidfd)?.st_ino == inode).then_some(pidfd));
+        }
         // Read after the pidfd was opened: so what is read is about the process that the pidfd refers to, or newer.
         match start_time(self.pid) {
             Ok(start_time) => Ok((start_time == self.start_time).then_some(pidfd)),
@@ -126,6 +141,13 @@ mod tests {
     #[test]
     fn this_process_is_found_and_another_start_time_is_not() {
         let mut identity = Identity::of(std::process::id()).unwrap();
+        assert!(identity.find().unwrap().is_some());
+        if let Some(inode) = &mut identity.pidfd_inode {
+            *inode += 1;
+            assert!(identity.find().unwrap().is_none());
+        }
+        // A kernel without such inodes.
+        identity.pidfd_inode = None;
         assert!(identity.find().unwrap().is_some());
         identity.start_time += 1;
         assert!(identity.find().unwrap().is_none());

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     fn sealed() -> Vec<u8> {
-        let identity = Identity { pid: 42, start_time: 7, boot_id: "b".into() };
+        let identity = Identity { pid: 42, start_time: 7, boot_id: "b".into(), pidfd_inode: None };
         let record = Record { version: VERSION, id: "a".into(), init: Some(identity), ..Record::default() };
         record.seal().unwrap()
     }

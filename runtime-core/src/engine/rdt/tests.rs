@@ -218,7 +218,7 @@ fn record(path: &Path, own: bool, inode: Option<u64>, created: bool) -> Record {
     let clos = GroupRecord { path: path.to_owned(), inode };
     let root = path.parent().unwrap().to_owned();
     let rdt = Some(RdtRecord { root, clos, own, made: true, monitoring: None });
-    let init = created.then(|| Identity { pid: 1, start_time: 0, boot_id: String::new() });
+    let init = created.then(|| Identity { pid: 1, start_time: 0, boot_id: String::new(), pidfd_inode: None });
     Record { rdt, init, ..Record::default() }
 }
 

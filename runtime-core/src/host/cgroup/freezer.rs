@@ -28,6 +28,6 @@ impl Cgroup {
 
     /// Whether it is frozen: `frozen 1` in cgroup.events.
     pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
-        Ok(self.read("cgroup.events")?.lines().any(|line| line == "frozen 1"))
+        self.has_event("frozen 1")
     }
 }

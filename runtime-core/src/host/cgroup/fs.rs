@@ -94,7 +94,14 @@ impl Cgroup {
 
     /// Whether a process is in it or below it; a zombie is none.
     pub(crate) fn is_populated(&self) -> nix::Result<bool> {
-        Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
+        self.has_event("populated 1")
+    }
+
+    /// Whether a line is in cgroup.events.
+    pub(super) fn has_event(&self, line: &str) -> nix::Result<bool> {
+        let mut events = vec![0; 256];
+        let length = self.read_into("cgroup.events", &mut events)?;
+        Ok(events[..length].split(|byte| *byte == b'\n').any(|found| found == line.as_bytes()))
     }
 
     /// Moves a process here.
