@@ -1,5 +1,6 @@
 //! SCMP_ACT_NOTIFY (runtime-spec config-linux.md#seccomp, #containerprocessstate): an agent that answers for the kernel.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -7,6 +8,9 @@ use integration_tests::bundle::Bundle;
 use integration_tests::harness::Need;
 use integration_tests::runtime::Kind;
 use integration_tests::scene::Scene;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::seccomp::{compile, probing};
@@ -38,7 +42,7 @@ impl Agent {
         let program = compile(scene, include_str!("seccomp/agent.c"), &[], scene.path("agent"));
         let (socket, output) = (scene.path("agent.sock"), scene.path("states"));
         let mut command = Command::new(program);
-        let child = command.arg(&socket).arg(&output).arg(mode).stdin(Stdio::null()).spawn().unwrap();
+        let child = command.arg(&socket).arg(&output).arg(mode).stdin(Stdio::null()).process_group(0).spawn().unwrap();
         scene.wait_until("the agent listens", || socket.exists());
         Self { child, socket, output }
     }
@@ -61,9 +65,12 @@ impl Agent {
             "syscalls": [{"names": names, "action": "SCMP_ACT_NOTIFY"}]})
     }
 
-    fn stop(&mut self) {
-        self.child.kill().unwrap();
+    /// Ends it, with its processes that wait for a state.
+    fn stop(&mut self, scene: &Scene) {
+        let group = Pid::from_raw(self.child.id() as i32);
+        killpg(group, Signal::SIGKILL).unwrap();
         self.child.wait().unwrap();
+        scene.wait_until("the agent's processes have ended", || killpg(group, None) == Err(Errno::ESRCH));
     }
 }
 
@@ -171,8 +178,7 @@ fn an_agent_that_is_gone_fails_start(scene: &Scene) {
     let mut agent = Agent::start(scene, "answer");
     let container = scene.container(&making(scene, agent.profile(&["mkdir"])));
     container.create();
-    // Its processes that wait for a state end with it.
-    agent.stop();
+    agent.stop(scene);
     scene.rt(&["start", &container.id]).fails().says("the seccomp agent is gone");
     container.delete_force();
 }
