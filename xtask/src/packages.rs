@@ -185,7 +185,7 @@ fn missing(wanted: &[&'static [Package]]) -> Vec<&'static Package> {
     wanted.iter().copied().flatten().filter(|package| !present(package.file)).collect()
 }
 
-/// One xtask at a time: apt-get does not wait for another one that updates its lists.
+/// One xtask at a time: apt-get does not wait for another one that updates its lists. Whoever has it is bounded itself.
 fn alone() -> Result<File> {
     let path = std::env::temp_dir().join("planc-xtask-packages.lock");
     let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));

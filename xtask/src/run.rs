@@ -156,7 +156,7 @@ pub(crate) fn build_static(minutes: u32, arguments: &[&str]) -> Result<Vec<Built
 }
 
 /// What programs for people are built for: musl's target, or glibc's, said aloud, where the compiler cannot have that.
-pub(crate) fn static_target() -> Result<String> {
+fn static_target() -> Result<String> {
     let host = host_target()?;
     let musl = host.replace("-gnu", "-musl");
     let is_there = || {

@@ -290,7 +290,7 @@ pub(super) fn finish_beside_init(request: &Request<'_>, mounts: &Mounts, plan: &
 /// before the host has seen its turn end, and makes no other device than every filter allows.
 fn is_finished_beside_init(request: &Request<'_>, mounts: &Mounts) -> bool {
     matches!(request.cgroup, Way::Directory(Some(_)))
-        && owner::new(request, mounts).is_none()
+        && owner::of(request, mounts).is_none()
         && request.hooks.of(HookKind::CreateContainer).next().is_none()
         && request.linux.devices().as_ref().is_none_or(Vec::is_empty)
 }

@@ -10,13 +10,13 @@ use crate::wire::{HostOp, Ns};
 ///
 /// Who may not give it keeps it. To its maker it belongs already, and a uid that config.json does not map is unknown.
 pub(super) fn give(request: &Request<'_>, mounts: &Mounts, plan: &mut Draft) {
-    if let Some((mount, uid)) = new(request, mounts) {
+    if let Some((mount, uid)) = of(request, mounts) {
         plan.host(mount, HostOp::OwnCgroup { uid });
     }
 }
 
 /// Where config.json has the mount that lets the container write to its cgroup, and who gets it.
-pub(super) fn new<'m>(request: &Request<'_>, mounts: &'m Mounts) -> Option<(&'m str, u32)> {
+pub(super) fn of<'m>(request: &Request<'_>, mounts: &'m Mounts) -> Option<(&'m str, u32)> {
     /// Linux capabilities(7).
     const CAP_CHOWN: u8 = 0;
     let facts = request.facts;

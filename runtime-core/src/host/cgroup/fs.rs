@@ -101,7 +101,7 @@ impl Cgroup {
     pub(super) fn has_event(&self, line: &str) -> nix::Result<bool> {
         let mut events = vec![0; 256];
         let length = self.read_into("cgroup.events", &mut events)?;
-        Ok(events[..length].split(|byte| *byte == b'\n').any(|found| found == line.as_bytes()))
+        Ok(has_line(&events[..length], line))
     }
 
     /// Moves a process here.
@@ -117,7 +117,7 @@ impl Cgroup {
         loop {
             let mut buffer = [0; 256];
             let count = events.read_at(&mut buffer, 0).map_err(errno_of)?;
-            if buffer[..count].split(|byte| *byte == b'\n').any(|found| found == line.as_bytes()) {
+            if has_line(&buffer[..count], line) {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -165,6 +165,10 @@ impl Cgroup {
             buffer.resize(2 * length, 0);
         }
     }
+}
+
+fn has_line(text: &[u8], line: &str) -> bool {
+    text.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
 }
 
 /// The names of the cgroups directly below one.
