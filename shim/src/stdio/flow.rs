@@ -318,6 +318,8 @@ fn has_no_reader(writer: &OwnedFd) -> bool {
 mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     use nix::fcntl::OFlag;
     use nix::unistd::pipe2;
@@ -333,6 +335,16 @@ mod tests {
             writer.into(),
             reader.into(),
         )
+    }
+
+    /// Closes the last reader of a flow's other end. A child that another test is about to execute has a copy of it until then.
+    fn close(reader: File, flow: &Flow) {
+        drop(reader);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !has_no_reader(&flow.line.to) {
+            assert!(Instant::now() < deadline, "somebody keeps the other end open");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn fill(writer: &mut File) -> usize {
@@ -367,7 +379,7 @@ mod tests {
     #[test]
     fn output_that_nobody_takes_is_read_all_the_same() {
         let (mut flow, mut writer, reader) = flow(Kind::Output);
-        drop(reader);
+        close(reader, &flow);
         let much = fill(&mut writer);
         while flow.pass() == Progress::More {}
         assert_eq!(fill(&mut writer), much);
@@ -377,7 +389,7 @@ mod tests {
     fn input_that_the_program_does_not_take_ends() {
         let (mut flow, mut writer, reader) = flow(Kind::Input);
         assert_eq!(flow.pass(), Progress::Drained);
-        drop(reader);
+        close(reader, &flow);
         writer.write_all(b"x").unwrap();
         assert_eq!(flow.pass(), Progress::Finished);
     }
