@@ -40,8 +40,8 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
         OVERHEAD.is_not_measured("ENGINE_PROFILES names no folder with docker.json");
         return Ok(());
     };
-    let program = program("calls", Linked::Statically, &folders.bundles).ok_or("calls.c does not compile")?;
-    let runtimes = crate::runtime::all(&folders.states);
+    let program = program("calls", Linked::Statically, folders).ok_or("calls.c does not compile")?;
+    let runtimes = crate::runtime::all(folders);
     for call in CALLS {
         let bundle = |name: &str, profile: Option<&Value>| {
             let mut bundle = Bundle::new(folders.bundles.join(format!("{call}-{name}")));

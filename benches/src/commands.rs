@@ -18,8 +18,8 @@ const EMPTY: &str = "an empty static program";
 
 /// All races.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
-    let runtimes = crate::runtime::all(&folders.states);
-    let empty = program("empty", Linked::Statically, &folders.bundles).ok_or("the empty program does not compile")?;
+    let runtimes = crate::runtime::all(folders);
+    let empty = program("empty", Linked::Statically, folders).ok_or("the empty program does not compile")?;
     let empty = || Contender::new(EMPTY, &[empty.to_str().unwrap()]);
 
     let features = runtimes.iter().filter_map(|runtime| runtime.contender(&["features"]).able());

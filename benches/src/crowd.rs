@@ -16,7 +16,7 @@ const ROUNDS: usize = 100;
 
 /// `create` alone, then with the crowd, then alone again: what changes with the time of day is on both sides.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
-    let runtimes = crate::runtime::all(&folders.states);
+    let runtimes = crate::runtime::all(folders);
     let planc = runtimes.iter().find(|runtime| runtime.kind == Kind::Planc).ok_or("there is no planc")?;
     let bundle = Bundle::new(folders.bundles.join("default"));
     bundle.write();

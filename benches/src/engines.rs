@@ -11,14 +11,16 @@ use integration_tests::engines::session::Session;
 use integration_tests::engines::{docker, podman};
 use integration_tests::runtime::Runtime;
 
+use crate::Folders;
+use crate::programs::installed;
 use crate::race::{Contender, Race, rounds};
 use crate::runtime::planc;
 
 /// Who takes part beside planc, by the variable that names another one than Debian's.
-fn others() -> Vec<(&'static str, PathBuf)> {
+fn others(folders: &Folders) -> Vec<(&'static str, PathBuf)> {
     let path = |variable: &str, debians: &str| env::var_os(variable).map_or_else(|| debians.into(), PathBuf::from);
     let all = [("runc", path("RUNC", "/usr/sbin/runc")), ("crun", path("CRUN", "/usr/bin/crun"))];
-    all.into_iter().filter(|(_, path)| path.is_file()).collect()
+    all.into_iter().filter_map(|(name, path)| Some((name, installed(&path, folders).ok()?))).collect()
 }
 
 /// Rounds of each race.
@@ -34,14 +36,16 @@ struct Judged {
 }
 
 /// Races under Docker.
-pub(crate) fn docker() -> Result<(), String> {
+pub(crate) fn docker(folders: &Folders) -> Result<(), String> {
     // `runc` is Docker's own name for what it has.
     let called = |name: &str| format!("the-{name}");
-    let others = others();
+    let others = others(folders);
     let added = others.iter().map(|(name, path)| format!("--add-runtime={}={}", called(name), path.display()));
     let added: Vec<String> = added.collect();
-    let session =
-        docker::start_with(&Runtime::identify(planc())?, &added.iter().map(String::as_str).collect::<Vec<_>>());
+    let session = docker::start_with(
+        &Runtime::identify(installed(&planc(), folders)?)?,
+        &added.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     let names = others.iter().map(|(name, _)| (*name, called(name)));
     let judged = [("planc", "judged".to_owned())].into_iter().chain(names).map(|(name, runtime)| Judged {
         name,
@@ -52,12 +56,10 @@ pub(crate) fn docker() -> Result<(), String> {
 }
 
 /// Races under Podman, as root.
-pub(crate) fn podman() -> Result<(), String> {
-    let session = podman::start(&Runtime::identify(planc())?);
-    let judged = [("planc", planc())].into_iter().chain(others()).map(|(name, path)| Judged {
-        name,
-        flags: vec![format!("--runtime={}", path.display())],
-        run_flags: Vec::new(),
+pub(crate) fn podman(folders: &Folders) -> Result<(), String> {
+    let session = podman::start(&Runtime::identify(installed(&planc(), folders)?)?);
+    let judged = [("planc", installed(&planc(), folders)?)].into_iter().chain(others(folders)).map(|(name, path)| {
+        Judged { name, flags: vec![format!("--runtime={}", path.display())], run_flags: Vec::new() }
     });
     contest("podman", &session, &judged.collect::<Vec<_>>())
 }

@@ -23,13 +23,13 @@ const LAUNCHES: usize = 3;
 
 /// Every command of each runtime, in KiB.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
-    let peak = program("peak", Linked::Statically, &folders.bundles).ok_or("NOT RUN: peak.c does not compile")?;
+    let peak = program("peak", Linked::Statically, folders).ok_or("NOT RUN: peak.c does not compile")?;
     let mut bundle = Bundle::new(folders.bundles.join("sleeper"));
     bundle.remove("/linux/resources").sleep().write();
     let mut brief = Bundle::new(folders.bundles.join("brief"));
     brief.remove("/linux/resources").write();
     let (mut rows, mut inits) = (Vec::new(), Vec::new());
-    for runtime in crate::runtime::all(&folders.states) {
+    for runtime in crate::runtime::all(folders) {
         match weigh(&peak, &runtime, &bundle, &brief) {
             Ok((sizes, init)) => {
                 if runtime.kind == Kind::Planc {

@@ -20,7 +20,7 @@ const ROUNDS: usize = 200;
 
 /// Both races.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
-    let runtimes = crate::runtime::all(&folders.states);
+    let runtimes = crate::runtime::all(folders);
     run(folders, &runtimes)?;
     exec(folders, &runtimes)
 }
@@ -75,7 +75,7 @@ pub(crate) fn floors(folders: &Folders, bundle: &Bundle) -> Vec<Contender> {
     }
     let rootfs = bundle.rootfs("");
     let floor = |name: &str, linked| {
-        let program = programs::floor(linked, &folders.bundles)?;
+        let program = programs::floor(linked, folders)?;
         Contender::new(name, &[program.to_str().unwrap(), rootfs.to_str().unwrap()]).able()
     };
     [floor("floor", Linked::Dynamically), floor("floor, linked statically", Linked::Statically)]
@@ -93,7 +93,7 @@ fn exec(folders: &Folders, runtimes: &[Runtime]) -> Result<(), String> {
     let planc = crowds.iter().find(|crowd| crowd.runtime().kind == Kind::Planc);
     if let Some((pid, cgroup)) = planc.and_then(|crowd| crowd.place()) {
         let floor = |name: &str, linked| {
-            let program = program("exec-floor", linked, &folders.bundles)?;
+            let program = program("exec-floor", linked, folders)?;
             Contender::new(name, &[program.to_str().unwrap(), &pid.to_string(), &cgroup]).able()
         };
         contenders.extend(floor("exec floor", Linked::Dynamically));

@@ -61,9 +61,9 @@ const BENCHES: &[Bench] = &[
     ("calls", Lane::Native, calls::main),
     ("seccomp", Lane::Native, |_| seccomp::race()),
     ("memory", Lane::Uml, memory::main),
-    ("shim", Lane::Native, |_| shim::main()),
-    ("docker", Lane::Native, |_| engines::docker()),
-    ("podman", Lane::Native, |_| engines::podman()),
+    ("shim", Lane::Native, shim::main),
+    ("docker", Lane::Native, engines::docker),
+    ("podman", Lane::Native, engines::podman),
 ];
 
 fn main() -> ExitCode {

@@ -28,7 +28,7 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
     let mut bundle = Bundle::new(folders.bundles.join("bundle"));
     bundle.write();
     let mut rows = Vec::new();
-    for runtime in crate::runtime::all(&folders.states) {
+    for runtime in crate::runtime::all(folders) {
         let smallest = smallest(&runtime, &mut bundle);
         rows.push((runtime.name.clone(), vec![smallest.map_or(f64::NAN, |smallest| smallest as f64)]));
         if runtime.kind == Kind::Planc {

@@ -21,7 +21,7 @@ const ROUNDS: usize = 100;
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
     let mut bundle = Bundle::new(folders.bundles.join("plain"));
     bundle.remove("/linux/resources").write();
-    let runtimes = crate::runtime::all(&folders.states);
+    let runtimes = crate::runtime::all(folders);
     let floor = floors(folders, &bundle).into_iter().take(1);
     let able = runtimes.iter().filter_map(|runtime| runtime.run(&bundle).able());
     let mut contenders: Vec<Contender> = floor.chain(able).collect();

@@ -31,10 +31,10 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut bundle = Bundle::new(folders.bundles.join("plain"));
     bundle.remove("/linux/resources").write();
-    let runtimes = crate::runtime::all(&folders.states);
+    let runtimes = crate::runtime::all(folders);
     let able = runtimes.iter().filter(|runtime| runtime.run(&bundle).able().is_some());
     let mut clients: Vec<Client> = Vec::new();
-    if let Some(floor) = programs::floor(Linked::Dynamically, &folders.bundles) {
+    if let Some(floor) = programs::floor(Linked::Dynamically, folders) {
         let rootfs = bundle.rootfs("");
         let words = [floor, rootfs].map(|path| path.to_str().unwrap().to_owned());
         clients.push(("floor".to_owned(), Box::new(move |_| Contender::new("floor", &[&words[0], &words[1]]))));

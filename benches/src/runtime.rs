@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use integration_tests::bundle::Bundle;
 use serde_json::Value;
 
+use crate::Folders;
+use crate::programs::installed;
 use crate::race::Contender;
 use crate::results::{not_run, version};
 
@@ -29,8 +31,8 @@ pub(crate) struct Runtime {
     root: PathBuf,
 }
 
-/// planc, Debian's runc and crun, and those that `RUNC`, `CRUN` and `YOUKI` name. Their states are in `dir`.
-pub(crate) fn all(dir: &Path) -> Vec<Runtime> {
+/// planc, Debian's runc and crun, and those that `RUNC`, `CRUN` and `YOUKI` name.
+pub(crate) fn all(folders: &Folders) -> Vec<Runtime> {
     let named = |variable: &str| env::var_os(variable).map(PathBuf::from);
     let debians = |path: &str| Some(PathBuf::from(path));
     let wanted = [
@@ -41,10 +43,11 @@ pub(crate) fn all(dir: &Path) -> Vec<Runtime> {
         (Kind::Crun, named("CRUN")),
         (Kind::Youki, named("YOUKI")),
     ];
-    let mut all: Vec<Runtime> = Vec::new();
+    let (mut all, mut seen) = (Vec::new(), Vec::new());
     for (kind, path) in wanted {
-        let Some(path) = path.filter(|path| all.iter().all(|runtime| runtime.path != *path)) else { continue };
-        match Runtime::identify(kind, &path, dir) {
+        let Some(path) = path.filter(|path| !seen.contains(path)) else { continue };
+        seen.push(path.clone());
+        match installed(&path, folders).and_then(|path| Runtime::identify(kind, &path, &folders.states)) {
             Ok(runtime) => all.push(runtime),
             Err(why) => not_run(&path.display().to_string(), &why),
         }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::Folders;
+use crate::programs::installed;
 use crate::race::rounds;
 use crate::results::{self, Goal, version};
 use crate::stats::{Interval, ratio_in_rounds};
@@ -40,10 +42,10 @@ struct Daemon {
 }
 
 /// Measures, and prints.
-pub(crate) fn main() -> Result<(), String> {
+pub(crate) fn main(folders: &Folders) -> Result<(), String> {
     let beside = || env::current_exe().ok().map(|own| own.with_file_name("containerd-shim-planc-v2"));
     let shim = env::var_os("SHIM").map(PathBuf::from).or_else(beside).filter(|path| path.is_file());
-    let shim = shim.ok_or("no containerd-shim-planc-v2: SHIM names it")?;
+    let shim = installed(&shim.ok_or("no containerd-shim-planc-v2: SHIM names it")?, folders)?;
     run(Command::new("mount").args(["-t", "tmpfs", "bench", "/run"]))?;
     let daemon = Daemon::start()?;
     let mut shims = [
