@@ -106,9 +106,7 @@ pub(crate) fn raise_loopback() -> Result<(), Errno> {
 /// Goes on in a child that is the host's, not init's own: so nothing stands between the host and the container. The
 /// child's pid is in the recorder before the child runs, hence before its next turn.
 pub(crate) fn refork(recorder: &Recorder) -> Result<(), Errno> {
-    if !sys::clone_sibling(&recorder.pid)? {
-        sys::exit(0);
-    }
+    sys::be_born_again(&recorder.pid)?;
     // A parent's death signal is not inherited.
     sys::set_parent_death_signal(SIGKILL)
 }

@@ -249,11 +249,18 @@ pub(crate) fn setgroups(groups: &[u32]) -> Result<(), Errno> {
     done(call(nr::SETGROUPS, [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0]))
 }
 
-/// A copy of this process that is the child of this process's parent. The kernel stores the child's pid, as this process
-/// sees it, in `pid` before either returns. `true` in the child.
-pub(crate) fn clone_sibling(pid: &core::sync::atomic::AtomicU32) -> Result<bool, Errno> {
+/// Goes on as another process, a child of this one's parent, with this one's memory; this one ends. The kernel stores the
+/// new pid, as this process sees it, in `pid` before the new one runs.
+pub(crate) fn be_born_again(pid: &core::sync::atomic::AtomicU32) -> Result<(), Errno> {
     let flags = CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD;
-    call(nr::CLONE, [flags, 0, pid.as_ptr() as usize, 0, 0, 0]).map(|pid| pid == 0)
+    // SAFETY: the one that ends does so without its stack, which is the other's from then on; nobody else runs here.
+    match Errno(unsafe { arch::rebirth(CLONE_VM | flags, pid.as_ptr() as usize).wrapping_neg() } as i32) {
+        Errno(0) => Ok(()),
+        // Memory is not shared with a process in another time namespace (clone(2)).
+        Errno::INVAL if call(nr::CLONE, [flags, 0, pid.as_ptr() as usize, 0, 0, 0])? == 0 => Ok(()),
+        Errno::INVAL => exit(0),
+        errno => Err(errno),
+    }
 }
 
 /// A copy of this process that shares its descriptors; `None` in the child.
