@@ -1,4 +1,4 @@
-//! Compiles demo/, and notes for `planc --version` which commit is built, and by which compiler.
+//! Compiles demo/, orders functions, and notes for `planc --version` which commit is built, and by which compiler.
 #![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 
 use std::env;
@@ -21,7 +21,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("cargo::rerun-if-changed={path}");
         }
     }
+    order_functions()?;
     compile_demo(rustc)
+}
+
+/// The functions that ordinary commands call are linked side by side, where that is asked for: it takes a linker that reads
+/// GNU ld's scripts, and names that are mangled as those in the script are.
+fn order_functions() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=PLANC_FIRST");
+    println!("cargo::rerun-if-changed=first.ld");
+    if env::var_os("PLANC_FIRST").is_some() {
+        let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("first.ld");
+        println!("cargo::rustc-link-arg-bin=planc=-Wl,-T,{}", script.display());
+    }
+    Ok(())
 }
 
 /// The program of `planc demo`, built as runtime-core/build.rs builds init: static, without libc.

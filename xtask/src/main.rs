@@ -15,6 +15,7 @@ mod engines;
 mod fuzz;
 mod lane;
 mod miri;
+mod order;
 mod packages;
 mod release;
 mod run;
@@ -69,6 +70,7 @@ const COMMANDS: &[Command] = &[
         "planc against runc, crun and the floors; docs/performance.md  [--all] [--write] [--update-counts] [-- BENCH…]",
         bench::main,
     ),
+    ("order", "writes anew which functions the linker puts side by side (runtime-cli/first.ld)", order::main),
     ("release", "builds the release binaries, static and stripped; size and SHA-256  [--twice]", release::main),
 ];
 

@@ -114,6 +114,10 @@ pub(crate) const BENCHES: &[Package] = &[
     package("strace", "strace", "counts what a shim starts"),
 ];
 
+/// For `cargo xtask order`.
+pub(crate) const ORDER: &[Package] =
+    &[package("gdb", "gdb", "sees which functions are called"), package("binutils", "nm", "their names")];
+
 /// For the counts of `cargo xtask check` and `cargo xtask bench`.
 pub(crate) const COUNTS: &[Package] = &[package("valgrind", "valgrind", "instruction counts")];
 

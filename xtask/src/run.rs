@@ -134,6 +134,16 @@ pub(crate) fn release_planc() -> Result<PathBuf> {
     release("runtime-cli", "planc")
 }
 
+/// Builds planc as it is given to people, but with its symbols, and returns its path.
+pub(crate) fn planc_with_symbols() -> Result<PathBuf> {
+    let folder = target_directory()?.join("symbols");
+    let folder = folder.to_str().ok_or("the target directory's name is not UTF-8")?;
+    let mut command = static_build(30, &["--quiet", "-p", "runtime-cli", "--bin", "planc", "--target-dir", folder])?;
+    let built = executables(command.env("CARGO_PROFILE_RELEASE_STRIP", "none"))?;
+    let program = built.into_iter().find(|built| built.name == "planc");
+    Ok(program.ok_or("cargo built no planc")?.path)
+}
+
 /// Builds the shim as it is given to people and returns its path.
 pub(crate) fn release_shim() -> Result<PathBuf> {
     release("shim", "containerd-shim-planc-v2")
@@ -148,11 +158,16 @@ fn release(package: &str, name: &str) -> Result<PathBuf> {
 /// Runs `cargo build --release ARGUMENTS` for programs that need no dynamic linker (docs/decisions/static-programs.md). Paths of
 /// this machine are not in them.
 pub(crate) fn build_static(minutes: u32, arguments: &[&str]) -> Result<Vec<Built>> {
+    executables(&mut static_build(minutes, arguments)?)
+}
+
+fn static_build(minutes: u32, arguments: &[&str]) -> Result<Command> {
     let target = static_target()?;
     // Only with a target named do the flags stay away from procedural macros, which are dynamic libraries.
     let mut command = bounded(minutes, cargo(), &["build", "--release", "--target", &target]);
     command.args(arguments).env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f")).env_remove("RUSTFLAGS");
-    executables(&mut command)
+    command.env("PLANC_FIRST", "1");
+    Ok(command)
 }
 
 /// What programs for people are built for: musl's target, or glibc's, said aloud, where the compiler cannot have that.
@@ -177,7 +192,8 @@ fn rustc() -> String {
 fn flags() -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    // Names that tell instances of a generic function apart, for runtime-cli/first.ld.
+    let mut flags = ["-Ctarget-feature=+crt-static", "-Csymbol-mangling-version=v0"].map(str::to_owned).to_vec();
     flags.push(format!("--remap-path-prefix={}=/planc", root().display()));
     flags.extend(home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
     flags

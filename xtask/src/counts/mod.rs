@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+pub(crate) use syscalls::{Bundle, Folder, bundle};
+
 use crate::packages;
 use crate::run::{Result, root};
 
@@ -102,7 +104,7 @@ pub(crate) fn tables(counts: &[Counts], planc: &Path) -> Vec<Value> {
     lines.push(json!({"kind": "version", "name": "valgrind", "version": instructions::version()}));
     let mut rows = Vec::new();
     for (name, path) in beside(planc) {
-        match syscalls::totals(&path, planc, syscalls::Bundle::WithoutResources) {
+        match syscalls::totals(&path, planc, Bundle::WithoutResources) {
             Ok(row) => rows.push(json!([name, row])),
             Err(why) => lines.push(json!({"kind": "not run", "what": format!("system calls of {name}"), "why": why})),
         }

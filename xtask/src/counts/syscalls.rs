@@ -13,7 +13,7 @@ pub(super) const COMMANDS: [&str; 8] = ["run", "exec", "start", "delete", "state
 
 /// Which bundle is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bundle {
+pub(crate) enum Bundle {
     /// That of `planc spec`.
     Default,
     /// The same without `linux.resources`: crun 1.8 cannot filter devices where RLIMIT_MEMLOCK cannot be raised.
@@ -76,10 +76,10 @@ fn calls_of(folder: &Path, name: &str) -> Result<Calls> {
 }
 
 /// A temporary folder, removed when it is dropped.
-pub(super) struct Folder(pub(super) PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    pub(super) fn new(what: &str) -> Result<Self> {
+    pub(crate) fn new(what: &str) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("planc-counts-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(|why| format!("{}: {why}", path.display()))?;
         Ok(Self(path))
@@ -94,7 +94,7 @@ impl Drop for Folder {
 }
 
 /// The bundle of `planc spec` with a busybox, no terminal, and /bin/true.
-pub(super) fn bundle(planc: &Path, folder: &Path, which: Bundle) -> Result<()> {
+pub(crate) fn bundle(planc: &Path, folder: &Path, which: Bundle) -> Result<()> {
     let io = |why: std::io::Error| format!("{}: {why}", folder.display());
     let bin = folder.join("rootfs/bin");
     std::fs::create_dir_all(&bin).map_err(io)?;
