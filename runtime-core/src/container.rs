@@ -11,10 +11,11 @@ use oci_spec::runtime::Spec;
 use crate::compile::{Acts, ExecOptions, Joining, LaunchPlan, WhenPaused};
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facts::Facts;
+use crate::facts::{Facts, Wanted};
 use crate::host::cgroup::Cgroup;
 use crate::host::record::{RdtRecord, Record};
 use crate::host::state::{self, StateDir};
+use crate::host::users::Users;
 use crate::id::Id;
 use crate::lifecycle::{destroy, unusable};
 use crate::process::{Joined, Process, Signal, Stdio, Target, not_sent};
@@ -69,7 +70,12 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::Host`] where /proc cannot be read.
     pub fn state(&self) -> Result<State> {
-        Ok(State::of(&self.record, self.status()?))
+        self.state_with(&Users::read())
+    }
+
+    /// As [`Self::state`], with users that were read before.
+    pub(crate) fn state_with(&self, users: &Users) -> Result<State> {
+        Ok(State::of(&self.record, self.status()?, users))
     }
 
     /// Its status, observed now.
@@ -208,7 +214,8 @@ impl Container {
             groups: &self.record.rdt.as_ref().map_or_else(Vec::new, RdtRecord::groups),
             options,
         };
-        Ok(LaunchPlan::exec(self.spec()?, &Facts::read()?, &joining)?)
+        let spec = self.spec()?;
+        Ok(LaunchPlan::exec(spec, &Facts::find(Wanted::by_one_more(spec, process))?, &joining)?)
     }
 
     /// Sends a signal (runtime-spec runtime.md#kill).

@@ -6,14 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::stat::fstat;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::{AccessFlags, faccessat};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::few_mounts::{self, Missing};
 use crate::host::file::read_small_text;
-use crate::sys::process::owner_of_namespace;
+use crate::sys::process::{bounding_set, own_user_namespace, owner_of_namespace};
 use crate::wire::{Ns, Spaces};
 
 /// What this host is.
@@ -42,9 +44,9 @@ pub struct Facts {
     /// shows them.
     #[serde(default)]
     pub foreign_namespaces: u32,
-    /// Whether the kernel has time namespaces.
+    /// Whether the kernel has time namespaces; `false` where it was not looked for.
     pub time_namespaces: bool,
-    /// Which labels of Linux security modules can be had.
+    /// Which labels of Linux security modules can be had; none where they were not looked for.
     #[serde(default)]
     pub lsm: LsmFacts,
     /// Where resctrl is mounted; `None` where it is not, or was not looked for ([`Self::look_for_resctrl`]).
@@ -57,8 +59,40 @@ pub struct Facts {
     /// host has not many, or there is no such namespace, or it was not looked for.
     #[serde(default)]
     pub few_mounts: Option<PathBuf>,
-    /// The unified cgroup hierarchy; `None` where none is mounted.
+    /// The unified cgroup hierarchy; `None` where none is mounted, or it was not looked for.
     pub cgroup: Option<CgroupFacts>,
+}
+
+/// What is looked for of a host. Each takes calls that a plan which does not depend on it need not wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    time: bool,
+    labels: bool,
+    cgroup: bool,
+}
+
+impl Wanted {
+    const ALL: Self = Self { time: true, labels: true, cgroup: true };
+
+    /// What a new container takes.
+    pub(crate) fn by(spec: &Spec) -> Self {
+        let is_set = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+        let mounts = spec.linux().as_ref().is_some_and(|linux| is_set(linux.mount_label()));
+        let joining = spec.process().as_ref().map(|process| Self::by_one_more(spec, process));
+        let Self { time, labels, .. } = joining.unwrap_or(Self::ALL);
+        Self { time, labels: labels || mounts, cgroup: true }
+    }
+
+    /// What one more process of a container takes.
+    pub(crate) fn by_one_more(spec: &Spec, process: &Process) -> Self {
+        let is_set = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+        let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
+        Self {
+            time: namespaces.into_iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Time),
+            labels: is_set(process.apparmor_profile()) || is_set(process.selinux_label()),
+            cgroup: false,
+        }
+    }
 }
 
 /// The Linux security modules that label processes.
@@ -114,7 +148,11 @@ impl Facts {
     /// Whether the caller is in the initial user namespace, which has the same inode on every kernel
     /// (PROC_USER_INIT_INO).
     pub fn in_initial_user_namespace() -> bool {
-        std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link == Path::new("user:[4026531837]"))
+        const PROC_USER_INIT_INO: u64 = 0xeffffffd;
+        let own = own_user_namespace().and_then(|own| fstat(&own)).map(|own| own.st_ino);
+        // KERNEL(6.11): before, a namespace is opened by /proc only.
+        let own = own.or_else(|_| std::fs::metadata("/proc/self/ns/user").map(|own| own.ino()));
+        own.is_ok_and(|own| own == PROC_USER_INIT_INO)
     }
 
     /// The same host, as its root sees it.
@@ -170,41 +208,50 @@ impl Facts {
         }
     }
 
-    /// Reads what this host is: a handful of small files, without privilege.
+    /// Reads what this host is: a handful of calls and small files, without privilege.
     ///
     /// # Errors
     /// [`ErrorKind::Host`] where /proc is missing or not procfs.
     pub fn read() -> Result<Self> {
-        let status = read("/proc/self/status")?;
-        let mask = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            u64::from_str_radix(line.trim(), 16).ok()
-        };
-        let bounding = mask("CapBnd:").unwrap_or(0);
+        Self::find(Wanted::ALL)
+    }
+
+    /// As [`Self::read`], with what is wanted only.
+    pub(crate) fn find(wanted: Wanted) -> Result<Self> {
+        let failed = |error| Error::new(ErrorKind::Host, format!("cannot read the caller's capabilities: {error}"));
+        let effective = caps::read(None, caps::CapSet::Effective).map_err(failed)?;
+        let (bounding, last_capability) = bounding_set();
         let initial_user_namespace = Self::in_initial_user_namespace();
         Ok(Self {
             kernel: kernel()?,
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
-            effective: mask("CapEff:").unwrap_or(0),
+            effective: sum(&effective),
             bounding,
-            last_capability: bounding.checked_ilog2().unwrap_or(0) as u8,
+            last_capability,
             initial_user_namespace,
-            setgroups_denied: read("/proc/self/setgroups")?.starts_with("deny"),
+            // In the initial one it cannot be.
+            setgroups_denied: !initial_user_namespace && read("/proc/self/setgroups")?.starts_with("deny"),
             foreign_namespaces: if initial_user_namespace { 0 } else { foreign_namespaces().0 },
-            time_namespaces: Path::new("/proc/self/ns/time").exists(),
-            lsm: LsmFacts::read(),
+            time_namespaces: wanted.time && Path::new("/proc/self/ns/time").exists(),
+            lsm: if wanted.labels { LsmFacts::read() } else { LsmFacts::default() },
             resctrl: None,
             mounts: Vec::new(),
             few_mounts: None,
-            cgroup: CgroupFacts::read()?,
+            cgroup: if wanted.cgroup { CgroupFacts::read()? } else { None },
         })
     }
 }
 
+/// As a bit set.
+#[expect(clippy::disallowed_methods, reason = "a sum has no order")]
+fn sum(set: &caps::CapsHashSet) -> u64 {
+    set.iter().map(caps::Capability::bitmask).fold(0, |sum, bit| sum | bit)
+}
+
 impl CgroupFacts {
     /// The unified hierarchy: alone, or on a hybrid host beside those of version 1.
-    fn read() -> Result<Option<Self>> {
+    pub(crate) fn read() -> Result<Option<Self>> {
         let Some(mount) = unified_mount() else { return Ok(None) };
         let own = read("/proc/self/cgroup")?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");

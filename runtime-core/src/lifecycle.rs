@@ -1,8 +1,10 @@
 //! The OCI lifecycle (runtime-spec runtime.md#lifecycle) as code: how containers are made, found and deleted. Start reading
 //! here; what can be done with one of them is in `container.rs`.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread::{self, available_parallelism};
 use std::time::SystemTime;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -12,15 +14,16 @@ use crate::compile::{Acts, CreateOptions, Launch, LaunchPlan, RootSwitch, Timing
 use crate::container::Container;
 use crate::engine::{self, Launched, Launching, Program};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facts::Facts;
+use crate::facts::{Facts, Wanted};
 use crate::host::few_mounts::Missing;
 use crate::host::hooks;
 use crate::host::record::{self, Found, Record};
 use crate::host::state::{self, StateDir};
+use crate::host::users::Users;
 use crate::id::Id;
 use crate::process::{Process, Stdio};
 use crate::spec;
-use crate::state::{Status, observe};
+use crate::state::{State, Status, observe};
 
 /// Which containers a delete may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +176,35 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::Host`] where the state directory cannot be read; it is no error that there is none.
     pub fn list(&self) -> Result<Vec<Container>> {
+        each_found(&self.ids()?, |id| self.container(id)).collect()
+    }
+
+    /// The state of every container, in the order of [`Self::list`]; of very many at once by several threads.
+    ///
+    /// # Errors
+    /// As [`Self::list`] and [`Container::state`].
+    pub fn states(&self) -> Result<Vec<State>> {
+        let ids = self.ids()?;
+        let users = Users::read();
+        let state = |id: &str| self.container(id).and_then(|container| container.state_with(&users));
+        let threads = if ids.len() < MANY { 1 } else { available_parallelism().map_or(1, usize::from) };
+        if threads == 1 {
+            return each_found(&ids, state).collect();
+        }
+        let parts = thread::scope(|scope| {
+            let part = |part| scope.spawn(move || each_found(part, state).collect::<Result<Vec<_>>>());
+            let working: Vec<_> = ids.chunks(ids.len().div_ceil(threads)).map(part).collect();
+            working.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let parts: Vec<Result<Vec<State>>> = parts;
+        parts.into_iter().try_fold(Vec::with_capacity(ids.len()), |mut states, part| {
+            states.append(&mut part?);
+            Ok(states)
+        })
+    }
+
+    /// The names of the state directories, in order.
+    fn ids(&self) -> Result<Vec<String>> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Host, format!("cannot list {}: {error}", self.root.display()))
         };
@@ -188,8 +220,7 @@ impl Runtime {
             }
         }
         ids.sort_unstable();
-        let found = ids.into_iter().map(|id| self.container(&id));
-        found.filter(|found| !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)).collect()
+        Ok(ids)
     }
 
     /// Deletes a container, also one that a killed create left half-made (runtime-spec runtime.md#delete). Its poststop hooks
@@ -226,9 +257,21 @@ impl Runtime {
     }
 }
 
+/// As many containers are looked at by one thread.
+const MANY: usize = 128;
+
+/// What `find` finds of each container. One that vanishes meanwhile is left out.
+fn each_found<'a, T: 'a>(
+    ids: &'a [String],
+    find: impl Fn(&str) -> Result<T> + 'a,
+) -> impl Iterator<Item = Result<T>> + 'a {
+    let found = ids.iter().map(move |id| find(id));
+    found.filter(|found| !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound))
+}
+
 /// What this host is, with what is looked for only where a bundle asks for it.
 fn facts_for(bundle: &Bundle, options: &CreateOptions, missing: Missing) -> Result<Facts> {
-    let mut facts = Facts::read()?;
+    let mut facts = Facts::find(Wanted::by(bundle.spec()))?;
     facts.look_for_few_mounts(missing);
     if bundle.spec().linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
         facts.look_for_resctrl()?;

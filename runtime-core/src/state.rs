@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::record::Record;
 use crate::host::state::START;
-use crate::host::users;
+use crate::host::users::Users;
 use crate::process::Process;
 use crate::wire::HookKind;
 
@@ -74,7 +74,7 @@ pub struct State {
 
 impl State {
     /// The state of a container with this record, seen now.
-    pub(crate) fn of(record: &Record, status: Status) -> Self {
+    pub(crate) fn of(record: &Record, status: Status, users: &Users) -> Self {
         let runs = !matches!(status, Status::Stopped | Status::Unknown);
         let pid = record.init.as_ref().filter(|_| runs).map_or(0, |init| init.pid);
         Self {
@@ -86,7 +86,7 @@ impl State {
             rootfs: record.rootfs.clone(),
             created: record.created.clone(),
             annotations: record.annotations.clone(),
-            owner: users::name_of(record.owner).unwrap_or_default(),
+            owner: users.name_of(record.owner).unwrap_or_default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::compile::update::{self, Filters, Update};
 use crate::container::{Container, wrong_status};
 use crate::engine::unit::set_properties;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facts::Facts;
+use crate::facts::CgroupFacts;
 use crate::host::cgroup::{Cgroup, not_filtered, not_set};
 use crate::host::state;
 use crate::state::Status;
@@ -45,7 +45,7 @@ impl Container {
             return wrong_status("container not running");
         }
         let Some(cgroup) = self.cgroup("update it")? else { return wrong_status("container not running") };
-        let host = Facts::read()?.cgroup.ok_or_else(|| Error::new(ErrorKind::Unsupported, "cgroup v2 is required"))?;
+        let host = CgroupFacts::read()?.ok_or_else(|| Error::new(ErrorKind::Unsupported, "cgroup v2 is required"))?;
         let unread = |error| Error::new(ErrorKind::Host, format!("cannot read the container's config.json: {error}"));
         let mut config: Value = serde_json::from_slice(&state::config_json(&self.directory)?).map_err(unread)?;
         let old = config.pointer("/linux/resources").cloned().unwrap_or_else(|| Value::Object(<_>::default()));

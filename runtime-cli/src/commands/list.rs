@@ -1,6 +1,6 @@
 //! `planc list`: prints the containers below `--root`.
 
-use runtime_core::{Container, Error, ErrorKind, State};
+use runtime_core::{Error, ErrorKind, State};
 
 use super::Command;
 use crate::args::{Flag, Given};
@@ -31,8 +31,7 @@ fn perform(context: &Context, given: &Given) -> Outcome {
         let why = format!("cannot list {}: there is no such directory", root.display());
         return Err(Error::new(ErrorKind::NotFound, why).into());
     }
-    let states: Result<Vec<State>, _> = context.runtime.list()?.iter().map(Container::state).collect();
-    let states = states?;
+    let states = context.runtime.states()?;
     let text = if given.is(&QUIET) {
         states.iter().map(|state| format!("{}\n", state.id)).collect()
     } else if format == "json" {

@@ -49,7 +49,7 @@ pub(crate) use text::below;
 use self::idmap::IdMaps;
 use self::namespaces::Namespaces;
 use self::plan::Draft;
-use crate::facts::{CgroupFacts, Facts};
+use crate::facts::Facts;
 use crate::id::Id;
 use crate::state::Status;
 use crate::wire::{HookKind, Propagation, Slot, WindowSize};
@@ -185,7 +185,6 @@ struct Request<'a> {
     launch: &'a Launch<'a>,
     spaces: Namespaces,
     ids: IdMaps,
-    host_cgroups: &'a CgroupFacts,
     /// How the container gets its cgroup; of a process that joins one, not at all.
     cgroup: cgroup::Way,
     state_dir: CString,
@@ -219,7 +218,6 @@ impl<'a> Request<'a> {
         let hooks = hooks::Hooks::read(spec)?;
         let spaces = Namespaces::read(linux.namespaces().as_ref(), facts, plan)?;
         let ids = IdMaps::read(linux, &spaces, facts)?;
-        let host_cgroups = cgroup::hierarchy(facts)?;
         let propagation = rootfs::propagation(linux, &spaces)?;
         let state_dir = text::path_text("", launch.state_dir)?;
         Ok(Self {
@@ -230,7 +228,6 @@ impl<'a> Request<'a> {
             launch,
             spaces,
             ids,
-            host_cgroups,
             cgroup: cgroup::Way::Directory(None),
             state_dir,
             rootfs,
@@ -388,7 +385,7 @@ impl LaunchPlan {
 
         let process = process::of(spec)?;
         let mut request = Request::read(spec, process, facts, launch, plan)?;
-        request.cgroup = cgroup::way(spec, request.linux, facts, request.host_cgroups, launch)?;
+        request.cgroup = cgroup::way(spec, request.linux, facts, cgroup::hierarchy(facts)?, launch)?;
         let request = &request;
         let chapters = Chapters::read(request, plan)?;
         chapters.write(request, plan)?;

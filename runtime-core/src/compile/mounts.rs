@@ -394,7 +394,7 @@ fn host_view(
         "proc" => Path::new("/proc"),
         "mqueue" => Path::new("/dev/mqueue"),
         "sysfs" => Path::new("/sys"),
-        _ => &request.host_cgroups.mount,
+        _ => &super::cgroup::hierarchy(request.facts)?.mount,
     };
     for data in &asked.options.data {
         let origin = below(&below(asked.origin, "options"), data.option);

@@ -7,7 +7,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::{Deserialize, Serialize};
 
 use super::program;
-use crate::host::users;
+use crate::host::users::Users;
 use crate::sys::probe::has_file_capabilities;
 
 /// Where newuidmap or newgidmap has its privileges from.
@@ -63,7 +63,7 @@ pub struct SubordinateIds {
 impl SubordinateIds {
     /// What the files have for this uid, by its number or its name.
     pub(super) fn read(uid: u32) -> Self {
-        let name = users::name_of(uid);
+        let name = Users::read().name_of(uid);
         let of = |path: &str| ranges(&std::fs::read_to_string(path).unwrap_or_default(), uid, name.as_deref());
         Self {
             uids: of("/etc/subuid"),

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::unit::{self, Contact};
 use super::{net_devices, rdt, stage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facts::Facts;
+use crate::facts::CgroupFacts;
 use crate::host::cgroup::{Cgroup, Mark, marked, remove_parents};
 use crate::host::process::{describe, wait_for_end};
 use crate::host::record::{CgroupRecord, Record};
@@ -146,7 +146,7 @@ fn unended(what: &str, pids: Vec<u32>) -> Error {
 
 /// The cgroups that say themselves that they are the container's: for one whose record cannot be used.
 pub(crate) fn marked_cgroups(mark: &Mark) -> Result<Vec<PathBuf>> {
-    let Some(hierarchy) = Facts::read()?.cgroup else { return Ok(Vec::new()) };
+    let Some(hierarchy) = CgroupFacts::read()? else { return Ok(Vec::new()) };
     marked(&hierarchy.mount, mark).map_err(|errno| failed("search the cgroups", errno))
 }
 

@@ -164,7 +164,7 @@ pub(super) fn read(path: &Path) -> Found {
 
 fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let status = file.metadata()?;
     if !status.is_file() {
         return Err(std::io::Error::other("it is no regular file"));
@@ -172,8 +172,9 @@ fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
     if status.len() > LONGEST {
         return Err(std::io::Error::other(format!("it has {} bytes", status.len())));
     }
-    let mut bytes = Vec::with_capacity(status.len() as usize + 1);
-    file.take(LONGEST).read_to_end(&mut bytes)?;
+    // It is replaced as a whole, so that it does not grow.
+    let mut bytes = vec![0; status.len() as usize];
+    file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -1,11 +1,21 @@
 //! What a user is called (passwd(5)). Not by getpwuid(3): what nsswitch.conf(5) may name besides are libraries, which a static
 //! program cannot load.
 
-/// The name in /etc/passwd; the first one, where there are several.
-pub(crate) fn name_of(uid: u32) -> Option<String> {
-    // Names need not be UTF-8.
-    let text = std::fs::read("/etc/passwd").ok()?;
-    find(&String::from_utf8_lossy(&text), uid)
+/// Those of /etc/passwd; none where it cannot be read.
+#[derive(Debug)]
+pub(crate) struct Users(String);
+
+impl Users {
+    pub(crate) fn read() -> Self {
+        let text = std::fs::read("/etc/passwd").unwrap_or_default();
+        // Names need not be UTF-8.
+        Self(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// A user's name; the first one, where there are several.
+    pub(crate) fn name_of(&self, uid: u32) -> Option<String> {
+        find(&self.0, uid)
+    }
 }
 
 fn find(text: &str, uid: u32) -> Option<String> {

@@ -120,6 +120,31 @@ pub(crate) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> nix::Result<Owned
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The calling process's user namespace: ioctl PIDFD_GET_USER_NAMESPACE of its own pidfd (Linux 6.11).
+pub(crate) fn own_user_namespace() -> nix::Result<OwnedFd> {
+    const PIDFD_GET_USER_NAMESPACE: libc::c_ulong = 0xff09;
+    let own = pidfd_open(std::process::id())?;
+    // SAFETY: the request takes no argument.
+    let fd = Errno::result(unsafe { libc::ioctl(own.as_raw_fd(), PIDFD_GET_USER_NAMESPACE as _, 0) })?;
+    // SAFETY: the answer is a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The calling thread's bounding set, as a bit set, and the greatest capability that this kernel knows: prctl(2),
+/// PR_CAPBSET_READ.
+pub(crate) fn bounding_set() -> (u64, u8) {
+    let mut set = 0;
+    for capability in 0..64u8 {
+        // SAFETY: takes numbers only.
+        match unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(capability)) } {
+            0 => {}
+            1 => set |= 1 << capability,
+            _ => return (set, capability.saturating_sub(1)),
+        }
+    }
+    (set, 63)
+}
+
 /// A close-on-exec copy of a descriptor that this process was started with: one without close-on-exec; EBADF where there
 /// is none.
 pub(crate) fn inherited(number: RawFd) -> nix::Result<OwnedFd> {

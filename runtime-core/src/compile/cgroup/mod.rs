@@ -215,7 +215,7 @@ impl Limits {
         };
         let Some(resources) = request.linux.resources() else { return Ok(Self { late, ..Self::default() }) };
         let mut warnings = Vec::new();
-        let settings = settings::compile(resources, request.host_cgroups, &mut warnings)?;
+        let settings = settings::compile(resources, hierarchy(request.facts)?, &mut warnings)?;
         warnings.into_iter().for_each(|warning| plan.warn(warning));
         Ok(Self { settings, late })
     }
@@ -252,8 +252,9 @@ pub(super) fn make(request: &Request<'_>, limits: &Limits, mounts: &Mounts, plan
         }
         Way::Unit(_) => return Ok(()),
     };
-    let root = text("", request.host_cgroups.mount.as_os_str().as_bytes())?;
-    let controllers = text("", request.host_cgroups.controllers.join(" "))?;
+    let host = hierarchy(request.facts)?;
+    let root = text("", host.mount.as_os_str().as_bytes())?;
+    let controllers = text("", host.controllers.join(" "))?;
     let origin = if asked(request.linux).is_some() { PATH } else { "" };
     plan.host(origin, HostOp::CreateCgroup { root: Text(&root), path: Text(path), controllers: Text(&controllers) });
     furnish(request, limits, mounts, plan)

@@ -81,8 +81,9 @@ impl Unit {
             let asked = std::slice::from_ref(asked);
             properties::each(asked, |asked, property| plan.host(&asked.origin, HostOp::SetProperty { property }))?;
         }
-        let controllers = text("", request.host_cgroups.controllers.join(" "))?;
-        let root = text("", request.host_cgroups.mount.as_os_str().as_encoded_bytes())?;
+        let host = super::hierarchy(request.facts)?;
+        let controllers = text("", host.controllers.join(" "))?;
+        let root = text("", host.mount.as_os_str().as_encoded_bytes())?;
         let (path, unit) = (text(self.origin, &self.path)?, text(self.origin, &self.name)?);
         let (slice, description) = (text(self.origin, &self.slice)?, text("", &self.description)?);
         let wants = [Text(&slice)];
