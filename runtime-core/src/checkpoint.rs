@@ -124,7 +124,8 @@ impl Runtime {
         from: &RestoreOptions,
         stdio: Stdio,
     ) -> Result<Container> {
-        let plan = self.plan(id, bundle, options, Acts::Run)?;
+        // As of a container that is started later: its state is recorded once criu has ended.
+        let plan = self.plan(id, bundle, options, Acts::Create)?;
         let state = StateDir::claim(self.root(), id)?;
         if let Err(error) = state.save_config(bundle.json()) {
             state.remove()?;

@@ -104,6 +104,7 @@ fn host_ops<'a>(v: &'a Values, s: &'a Shapes<'a>) -> Vec<HostOp<'a>> {
         HostOp::HaveGidsMapped { maps: List::new(&s.maps[1..]) },
         HostOp::LimitInit { name: text, resource: number, soft: v.wide, hard: !v.wide },
         HostOp::RecordState {},
+        HostOp::RecordBirth {},
         HostOp::WritePidFile { path: text },
         HostOp::SendPidfd { socket: text },
         HostOp::OpenCgroup { path: text, below: v.flag.then_some(other), init: number },

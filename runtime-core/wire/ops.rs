@@ -75,6 +75,8 @@ ops! {
     9 LimitInit { name: Text<'a>, resource: u32, soft: u64, hard: u64 } => "limit {} to {soft}:{hard}", Bare(*name);
     /// From here on the container is created, and outlives the runtime.
     10 RecordState {} => "record the state";
+    /// The same at once, of an init that nobody starts: so that nobody waits for it later.
+    48 RecordBirth {} => "record the state, with init as it is born";
     /// Written under another name and renamed, without a newline.
     11 WritePidFile { path: Text<'a> } => "write the pid to {path}";
     /// The container's, for a process that joins it. `below` is resolved inside of it, never out of it. Where the kernel

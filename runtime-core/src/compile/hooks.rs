@@ -107,6 +107,11 @@ impl Hooks {
         Ok(Self(hooks))
     }
 
+    /// Whether there is any.
+    pub(crate) fn are_asked_for(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Those of a kind.
     pub(crate) fn of(&self, kind: HookKind) -> impl Iterator<Item = &Hook> {
         self.0.iter().filter(move |hook| hook.kind == kind)

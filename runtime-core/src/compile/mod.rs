@@ -315,6 +315,7 @@ impl<'a> Chapters<'a> {
         self.rdt.make(plan);
         namespaces::spawn(request, plan);
         cgroup::finish_beside_init(request, &self.mounts, plan)?;
+        process::record_beside_init(request, plan);
 
         // Isolate: init sheds what it was born with, and enters its namespaces.
         process::harden(plan);
@@ -360,7 +361,7 @@ impl<'a> Chapters<'a> {
         process::gain_no_privileges(request, plan);
         self.program.find(self.user.uid(), plan);
         self.terminal.hand_over(plan);
-        process::record(listener, &agents, &self.resources, &self.told, plan)?;
+        process::record(request, listener, &agents, &self.resources, &self.told, plan)?;
 
         // Act two, run.
         process::await_start(listener, plan);

@@ -198,6 +198,11 @@ impl Namespaces {
         self.is_new(Ns::Time) && !self.execve_enters_time
     }
 
+    /// Whether init goes on in a child.
+    pub(super) fn reforks(&self) -> bool {
+        self.reforks_early() || self.reforks_late()
+    }
+
     /// Whether init goes on in a child right after it made its namespaces.
     fn reforks_early(&self) -> bool {
         let pid = self.is_new(Ns::Pid) && self.at_birth().is_empty();

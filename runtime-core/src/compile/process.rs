@@ -10,7 +10,7 @@ use super::idmap::Setgroups;
 use super::namespaces::Namespaces;
 use super::plan::Draft;
 use super::text::{below, path_text, text};
-use super::{Acts, CreateOptions, Invalid, Keyring, Request, Rootless};
+use super::{Acts, CreateOptions, Invalid, Keyring, Request, Rootless, cgroup};
 use crate::wire::{HostOp, InitOp, List, Ns, Slot, Text};
 
 const USER: &str = "/process/user";
@@ -251,8 +251,26 @@ impl Told {
     }
 }
 
+/// Whether the state can be recorded as soon as init is born: nobody is to see the container as created before it runs, neither
+/// another command nor a hook, and init stays who it is.
+fn is_recorded_at_birth(request: &Request<'_>) -> bool {
+    request.launch.acts == Acts::Run
+        && !request.spaces.reforks()
+        && !request.hooks.are_asked_for()
+        && request.linux.net_devices().as_ref().is_none_or(|devices| devices.is_empty())
+        && matches!(request.cgroup, cgroup::Way::Directory(_))
+}
+
+/// Init was just born: while it isolates itself, the host can write down who it is.
+pub(super) fn record_beside_init(request: &Request<'_>, plan: &mut Draft) {
+    if is_recorded_at_birth(request) {
+        plan.host("", HostOp::RecordBirth {});
+    }
+}
+
 /// The container is created: from here on its life is its own.
 pub(super) fn record(
+    request: &Request<'_>,
     listener: Option<Slot>,
     agents: &[Slot],
     resources: &Limits,
@@ -266,7 +284,9 @@ pub(super) fn record(
     plan.init("", InitOp::OutliveRuntime {});
     resources.set_late(plan)?;
     told.send_pidfd(plan);
-    plan.host("", HostOp::RecordState {});
+    if !is_recorded_at_birth(request) {
+        plan.host("", HostOp::RecordState {});
+    }
     told.write_pid_file(plan);
     Ok(())
 }

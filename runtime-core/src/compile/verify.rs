@@ -22,7 +22,7 @@ const ONCE: [&str; 11] = [
 ];
 
 /// Those that every plan of a new container has once.
-const ONCE_IN_LAUNCH: [&str; 4] = ["ClaimId", "CheckRootfs", "AttachRootfs", "RecordState"];
+const ONCE_IN_LAUNCH: [&str; 3] = ["ClaimId", "CheckRootfs", "AttachRootfs"];
 
 /// Those that every plan of a process that joins a container has once.
 const ONCE_IN_EXEC: [&str; 4] = ["OpenInit", "TakeRoot", "ChangeDirectory", "CheckInit"];
@@ -222,6 +222,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("OutliveRuntime", &["RecordState"]),
     ("SendPidfd", &["RecordState", "CheckInit"]),
     ("RecordState", &["WritePidFile", "AwaitStart"]),
+    ("RecordBirth", &["WritePidFile", "SendPidfd"]),
     ("WritePidFile", &["AwaitStart"]),
     // No filter stops what comes before the program.
     ("ConnectSeccompAgent", &["SpawnInit"]),
@@ -242,6 +243,7 @@ impl LaunchPlan {
         ends(&steps, kind)?;
         slots(&steps)?;
         birth::cgroups(&steps)?;
+        birth::record(&steps)?;
         trees(&steps)?;
         departure(&steps)?;
         hooks(&steps)?;
@@ -277,6 +279,9 @@ fn counts(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     }
     let launches = usize::from(kind == PlanKind::Launch);
     let any_of = |names: &[&str]| names.iter().map(|name| count(steps, name)).sum::<usize>();
+    if any_of(&["RecordState", "RecordBirth"]) != launches {
+        return Err("the state is not recorded once".to_owned());
+    }
     if any_of(&["PivotRoot", "MoveRoot", "ReturnWithRoot"]) != launches {
         return Err("the root is not changed once".to_owned());
     }
@@ -330,7 +335,7 @@ fn ends(steps: &[Step<'_>], kind: PlanKind) -> Result<(), String> {
     }
     let first = steps.iter().position(|step| step.actor() == Actor::Init).unwrap_or_default();
     // What follows its birth is done beside it.
-    let before = steps[..first].iter().rfind(|step| step.name() != "FilterDevices");
+    let before = steps[..first].iter().rfind(|step| !["FilterDevices", "RecordBirth"].contains(&step.name()));
     if !is(steps.get(first), "Harden") || !is(before, "SpawnInit") {
         return Err("init's first step is Harden, right after it was spawned".to_owned());
     }

@@ -64,7 +64,7 @@ impl Walk<'_> {
             HostOp::LimitInit { resource, soft, hard, .. } => {
                 self.pid().and_then(|pid| process::set_limit(pid, resource, soft, hard))
             }
-            HostOp::RecordState {} => return self.record_state(step),
+            HostOp::RecordState {} | HostOp::RecordBirth {} => return self.record_state(step),
             HostOp::HaveUidsMapped { ref maps } => return self.have_mapped(step, "uid", maps),
             HostOp::HaveGidsMapped { ref maps } => return self.have_mapped(step, "gid", maps),
             HostOp::OpenCgroup { below, .. } => self.open_cgroup(below),

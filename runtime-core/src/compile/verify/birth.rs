@@ -1,4 +1,4 @@
-//! What of the cgroup is done before init's birth, and what beside init.
+//! What is done before init's birth, and what beside init.
 
 use crate::compile::plan::Step;
 use crate::wire::{InitOp, Op};
@@ -22,5 +22,22 @@ pub(super) fn cgroups(steps: &[Step<'_>]) -> Result<(), String> {
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// Who is recorded at birth is who goes on; and nobody looks at the container meanwhile: nobody is to start it, and no hook is
+/// told of its state.
+pub(super) fn record(steps: &[Step<'_>]) -> Result<(), String> {
+    let at = |name: &str| steps.iter().position(|step| step.name() == name);
+    let Some(record) = at("RecordBirth") else { return Ok(()) };
+    let born = at("SpawnInit").map_or(0, |born| born + 1);
+    let is_beside = record == born || (record == born + 1 && at("FilterDevices") == Some(born));
+    let others = ["Refork", "AwaitStart", "RunHook", "RunHookInside", "MoveNetDevice", "StartUnit", "OwePoststop"];
+    match others.into_iter().find(|other| at(other).is_some()) {
+        Some(other) => Err(format!("the state is recorded at birth, in a plan with {other}")),
+        None if !is_beside => {
+            Err("the state is recorded neither at birth nor when the container is created".to_owned())
+        }
+        None => Ok(()),
     }
 }

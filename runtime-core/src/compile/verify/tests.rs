@@ -168,3 +168,27 @@ fn the_rules_are_about_steps_that_exist() {
         assert!(source.contains(&format!(" {name} {{")), "{name}");
     }
 }
+
+#[test]
+fn a_state_is_recorded_at_birth_where_nobody_looks_on() {
+    let (spec, _) = spec::parse(include_bytes!("../../../tests/golden/runc-run/config.json")).unwrap();
+    let facts = serde_json::from_str(include_str!("../../../tests/golden/runc-run/facts.json")).unwrap();
+    let (id, options) = (Id::new("x").unwrap(), CreateOptions::default());
+    let (bundle, state_dir) = (Path::new("/bundle"), Path::new("/run/x"));
+    let launch = Launch { id: &id, bundle, state_dir, options: &options, acts: Acts::Run };
+    let plan = LaunchPlan::create(&spec, &facts, &launch).unwrap();
+    assert_eq!(plan.verify(), Ok(()));
+    let steps: Vec<_> = plan.steps().collect();
+    let at = |name: &str| steps.iter().position(|step| step.name() == name).unwrap();
+    let record = at("RecordBirth");
+    assert_eq!(record, at("SpawnInit") + 2);
+    let without = |at: usize| steps.iter().enumerate().filter(move |(place, _)| *place != at).map(|(_, step)| step);
+    assert!(replay(without(record)).verify().unwrap_err().contains("not recorded once"));
+    let (ahead, rest) = (at("OutliveRuntime"), without(record));
+    let later: Vec<_> = rest.take(ahead - 1).chain([&steps[record]]).chain(&steps[ahead..]).collect();
+    assert!(replay(later).verify().unwrap_err().contains("neither at birth"));
+    let refork = Step { op: Op::Init(InitOp::Refork {}), ..steps[at("NewSession")] };
+    let (before, behind) = steps.split_at(at("NewSession"));
+    let reborn: Vec<_> = before.iter().chain([&refork]).chain(behind).collect();
+    assert!(replay(reborn).verify().unwrap_err().contains("with Refork"));
+}
