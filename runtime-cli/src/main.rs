@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod output;
 mod signals;
+mod sys;
 mod terminal;
 mod usage;
 

@@ -138,12 +138,7 @@ pub(crate) fn observe(record: &Record, directory: &Path) -> Result<(Status, Opti
     let failed = |errno: Errno| Error::new(ErrorKind::Host, format!("cannot look for init: {}", errno.desc()));
     let Some(pidfd) = identity.find().map_err(failed)? else { return Ok((Status::Stopped, None)) };
     let process = Process { pid: identity.pid, pidfd };
-    let cgroup = record.cgroup.as_ref().map_or(Ok(None), |cgroup| cgroup.open()).map_err(failed)?;
-    let frozen = match cgroup.map(|cgroup| cgroup.is_frozen()) {
-        // Gone since it was opened.
-        None | Some(Err(Errno::ENODEV)) => false,
-        Some(frozen) => frozen.map_err(failed)?,
-    };
+    let frozen = record.cgroup.as_ref().map_or(Ok(false), |cgroup| cgroup.is_frozen()).map_err(failed)?;
     let status = if frozen {
         Status::Paused
     } else if is_init(identity.pid).unwrap_or_else(|| directory.join(START).exists()) {

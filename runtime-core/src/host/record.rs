@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::stat::lstat;
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::{Cgroup, Mark};
+use super::cgroup::{Cgroup, Mark, is_frozen};
 use super::net_devices::MovedRecord;
 use super::process::Identity;
 
@@ -108,6 +109,19 @@ impl CgroupRecord {
     /// Opens it; `None` where it is gone, or where another one has its name by now.
     pub(crate) fn open(&self) -> nix::Result<Option<Cgroup>> {
         self.find(|_| false)
+    }
+
+    /// Whether it is frozen; not where it is gone, or where another one has its name by now.
+    pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
+        let is_it = match lstat(&self.path) {
+            Err(Errno::ENOENT) => false,
+            found => Some(found?.st_ino) == self.inode,
+        };
+        match if is_it { is_frozen(&self.path) } else { Ok(false) } {
+            // Gone since then.
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+            frozen => frozen,
+        }
     }
 
     /// As [`Self::open`], also where its creator was killed before it could note the inode.

@@ -1,10 +1,15 @@
 //! The freezer (Documentation/admin-guide/cgroup-v2.rst, cgroup.freeze): a container paused, and resumed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::read;
 
 use super::Cgroup;
+use super::fs::has_line;
 
 impl Cgroup {
     /// Freezes every process in it and below it, and waits until all are; ETIMEDOUT at the deadline. What could not be
@@ -30,4 +35,13 @@ impl Cgroup {
     pub(crate) fn is_frozen(&self) -> nix::Result<bool> {
         self.has_event("frozen 1")
     }
+}
+
+/// Whether the cgroup at `path` is frozen, without opening it: for who asks that alone, of very many.
+pub(crate) fn is_frozen(path: &Path) -> nix::Result<bool> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let file = openat(AT_FDCWD, &path.join("cgroup.events"), flags, Mode::empty())?;
+    let mut events = [0; 256];
+    let length = read(&file, &mut events)?;
+    Ok(has_line(&events[..length], "frozen 1"))
 }

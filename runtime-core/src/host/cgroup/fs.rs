@@ -167,7 +167,7 @@ impl Cgroup {
     }
 }
 
-fn has_line(text: &[u8], line: &str) -> bool {
+pub(super) fn has_line(text: &[u8], line: &str) -> bool {
     text.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
 }
 

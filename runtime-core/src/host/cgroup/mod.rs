@@ -15,6 +15,7 @@ mod teardown;
 
 pub(crate) use controllers::hand_down;
 pub(crate) use devices::not_filtered;
+pub(crate) use freezer::is_frozen;
 pub(crate) use fs::Cgroup;
 pub(crate) use make::remove_parents;
 pub(crate) use mark::{Mark, marked};
