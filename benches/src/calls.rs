@@ -22,7 +22,7 @@ const OVERHEAD: Goal = Goal::at_most("a system call under Docker's profile, time
 /// The calls of c/calls.c.
 const CALLS: [&str; 2] = ["getppid", "personality"];
 const COUNT: &str = "300000";
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 200;
 
 /// Who makes which container.
 struct Caller<'a> {

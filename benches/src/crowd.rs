@@ -12,7 +12,7 @@ const LIST: Goal = Goal::at_most("`list` of 1,000 containers", 30.0, "ms");
 const CREATE: Goal = Goal::at_most("`create` with 1,000 live containers, times with none", 1.2, "×");
 
 const CONTAINERS: usize = 1000;
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 300;
 
 /// `create` alone, then with the crowd, then alone again: what changes with the time of day is on both sides.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {

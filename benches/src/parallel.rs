@@ -14,7 +14,7 @@ use crate::stats::{Interval, median, ratio_in_rounds};
 const CLIENTS: usize = 8;
 /// What one client launches in a round; of eight each launches a quarter of it.
 const LAUNCHES: usize = 32;
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 60;
 
 /// A name, and the command line of the client with this number.
 type Client = (String, Box<dyn Fn(usize) -> Contender>);
@@ -28,7 +28,6 @@ struct Throughput {
 
 /// All who can, in turn.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut bundle = Bundle::new(folders.bundles.join("plain"));
     bundle.remove("/linux/resources").write();
     let runtimes = crate::runtime::all(folders);
@@ -61,24 +60,29 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
             }
         }
     }
-    report(&found, cores);
+    report(&found);
     Ok(())
 }
 
-fn report(found: &[Throughput], cores: usize) {
+/// One client alone uses more than one core: init is furnished beside the host's work, and what was there before is taken down
+/// beside both. So that eight do as much more as the cores can do is judged beside the floor, for which the same holds.
+fn report(found: &[Throughput]) {
     let row = |found: &Throughput| {
         let Interval { figure, low, high } = ratio_in_rounds(&found.eight, &found.one);
         (found.name.clone(), vec![median(&found.one), median(&found.eight), figure, low, high])
     };
     let goal = Goal {
-        what: "`run`s of 8 clients in a second, times those of one, for each core",
+        what: "`run`s of 8 clients in a second, times those of one, beside the same of the floor",
         unit: "×",
-        limit: Limit::AtLeast(1.0),
+        limit: Limit::AtLeast(0.95),
     };
-    let for_each_core = |found: &Throughput| ratio_in_rounds(&found.eight, &found.one).times(1.0 / cores as f64);
-    let of = |name: &str| found.iter().find(|found| found.name == name).map(for_each_core);
-    let floor = of("floor").map_or_else(String::new, |floor| format!(", the floor {:.2}", floor.figure));
-    goal.judge_or(of("planc"), &format!("{cores} cores{floor}"), "planc did not run");
+    let times = |found: &Throughput| -> Vec<f64> {
+        found.eight.iter().zip(&found.one).map(|(eight, one)| eight / one).collect()
+    };
+    let of = |name: &str| found.iter().find(|found| found.name == name).map(times);
+    let ratio = of("planc").zip(of("floor")).map(|(planc, floor)| ratio_in_rounds(&planc, &floor));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    goal.judge_or(ratio, &format!("{cores} cores"), "planc or the floor did not run");
     let columns = ["1 client", "8 clients", "times", "from", "to"];
     let rows: Vec<_> = found.iter().map(row).collect();
     results::table("`run` by 1 and by 8 clients", "runs a second", &columns, &rows);

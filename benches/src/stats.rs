@@ -16,11 +16,6 @@ impl Interval {
     pub(crate) fn exact(figure: f64) -> Self {
         Self { figure, low: figure, high: figure }
     }
-
-    /// The same in another unit.
-    pub(crate) fn times(self, factor: f64) -> Self {
-        Self { figure: self.figure * factor, low: self.low * factor, high: self.high * factor }
-    }
 }
 
 /// The value that `percent` of all do not exceed; `None` of none.
