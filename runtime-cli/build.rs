@@ -25,8 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compile_demo(rustc)
 }
 
-/// The functions that ordinary commands call are linked side by side, and the entry is that of src/sys/entry.rs, where that is
-/// asked for: it takes a linker that reads
+/// The functions that ordinary commands call are linked side by side, where that is asked for: it takes a linker that reads
 /// GNU ld's scripts, and names that are mangled as those in the script are.
 fn order_functions() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=PLANC_FIRST");
@@ -34,10 +33,6 @@ fn order_functions() -> Result<(), Box<dyn Error>> {
     if env::var_os("PLANC_FIRST").is_some() {
         let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("first.ld");
         println!("cargo::rustc-link-arg-bin=planc=-Wl,-T,{}", script.display());
-        let is = |name, value| env::var(name).is_ok_and(|is| is == value);
-        if is("CARGO_CFG_TARGET_ENV", "musl") && is("CARGO_CFG_TARGET_ARCH", "x86_64") {
-            println!("cargo::rustc-link-arg-bin=planc=-Wl,-e,planc_start");
-        }
     }
     Ok(())
 }

@@ -11,7 +11,6 @@ mod log;
 mod metrics;
 mod output;
 mod signals;
-mod sys;
 mod terminal;
 mod usage;
 

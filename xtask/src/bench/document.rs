@@ -20,6 +20,9 @@ The floor of `run` is a C program that does the kernel work of the default bundl
 [exec-floor.c](../benches/c/exec-floor.c). Both are linked as `cc` does. `times the first` is against the first line of a table.
 ";
 
+/// What the goals that are missed cost, by the kernel's functions: found by hand, with perf(1).
+const MISSED: &str = include_str!("missed.md");
+
 /// A bench and the lines it left.
 struct Left<'a> {
     name: &'a str,
@@ -44,6 +47,7 @@ fn page(left: &[Left<'_>]) -> String {
     let mut text = HEAD.to_owned();
     text += &machine(left);
     text += &goals(left);
+    text += MISSED;
     for left in left {
         let _ = write!(text, "\n## {}\n", left.title);
         if left.lines.is_empty() {
