@@ -40,7 +40,12 @@ fn compiler(target: &Path) -> Option<Compiler> {
         libraries: Some(own.join("usr/lib/x86_64-linux-gnu").into_os_string()),
     };
     let default = Compiler { rustc: std::env::var_os("RUSTC").unwrap_or("rustc".into()).into(), libraries: None };
-    [default, unpacked].into_iter().find(Compiler::has_target)
+    let compilers = [default, unpacked];
+    if !compilers.iter().any(Compiler::has_target) {
+        // Where that fails, what is missing is said.
+        let _ = succeed(&mut bounded(5, "rustup", &["target", "add", TARGET]));
+    }
+    compilers.into_iter().find(Compiler::has_target)
 }
 
 impl Compiler {
