@@ -70,12 +70,7 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::Host`] where /proc cannot be read.
     pub fn state(&self) -> Result<State> {
-        self.state_with(&Users::read())
-    }
-
-    /// As [`Self::state`], with users that were read before.
-    pub(crate) fn state_with(&self, users: &Users) -> Result<State> {
-        Ok(State::of(&self.record, self.status()?, users))
+        Ok(State::of(self.record.clone(), self.status()?, &Users::read()))
     }
 
     /// Its status, observed now.

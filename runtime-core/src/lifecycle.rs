@@ -147,15 +147,7 @@ impl Runtime {
 
     fn container(&self, id: &str) -> Result<Container> {
         let directory = self.root.join(id);
-        let (record, damage) = match state::read(&directory)? {
-            Found::Record(record) => (*record, None),
-            Found::Nothing => (unrecorded(&directory, id), None),
-            Found::Unusable { why, record } => {
-                let record = record.map_or_else(|| unrecorded(&directory, id), |record| *record);
-                // Its file may say anything; its directory's name is what it is found by.
-                (Record { id: id.to_owned(), ..record }, Some(why))
-            }
-        };
+        let (record, damage) = find(&directory, id)?;
         let program = self.program.clone();
         Ok(Container {
             record,
@@ -186,7 +178,12 @@ impl Runtime {
     pub fn states(&self) -> Result<Vec<State>> {
         let ids = self.ids()?;
         let users = Users::read();
-        let state = |id: &str| self.container(id).and_then(|container| container.state_with(&users));
+        let state = |id: &str| {
+            let directory = self.root.join(id);
+            let (record, damage) = find(&directory, id)?;
+            let status = if damage.is_some() { Status::Unknown } else { observe(&record, &directory)?.0 };
+            Ok(State::of(record, status, &users))
+        };
         let threads = if ids.len() < MANY { 1 } else { available_parallelism().map_or(1, usize::from) };
         if threads == 1 {
             return each_found(&ids, state).collect();
@@ -350,6 +347,19 @@ fn has_own_pids(spec: &Spec) -> bool {
     let of_pids = |namespace: &&oci_spec::runtime::LinuxNamespace| namespace.typ() == LinuxNamespaceType::Pid;
     let found = namespaces.into_iter().flatten().find(of_pids);
     found.is_some_and(|found| found.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()))
+}
+
+/// What is known of a container, and why its state cannot be used.
+fn find(directory: &Path, id: &str) -> Result<(Record, Option<String>)> {
+    Ok(match state::read(directory)? {
+        Found::Record(record) => (*record, None),
+        Found::Nothing => (unrecorded(directory, id), None),
+        Found::Unusable { why, record } => {
+            let record = record.map_or_else(|| unrecorded(directory, id), |record| *record);
+            // Its file may say anything; its directory's name is what it is found by.
+            (Record { id: id.to_owned(), ..record }, Some(why))
+        }
+    })
 }
 
 /// What is known of a container without a record: what its state directory tells.

@@ -74,18 +74,18 @@ pub struct State {
 
 impl State {
     /// The state of a container with this record, seen now.
-    pub(crate) fn of(record: &Record, status: Status, users: &Users) -> Self {
+    pub(crate) fn of(record: Record, status: Status, users: &Users) -> Self {
         let runs = !matches!(status, Status::Stopped | Status::Unknown);
         let pid = record.init.as_ref().filter(|_| runs).map_or(0, |init| init.pid);
         Self {
-            oci_version: record.oci_version.clone(),
-            id: record.id.clone(),
+            oci_version: record.oci_version,
+            id: record.id,
             pid,
             status,
-            bundle: record.bundle.clone(),
-            rootfs: record.rootfs.clone(),
-            created: record.created.clone(),
-            annotations: record.annotations.clone(),
+            bundle: record.bundle,
+            rootfs: record.rootfs,
+            created: record.created,
+            annotations: record.annotations,
             owner: users.name_of(record.owner).unwrap_or_default(),
         }
     }

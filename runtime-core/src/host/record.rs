@@ -1,14 +1,13 @@
 //! What is kept of a container: state.json. Sealed with a checksum, so that what is not what was written is not believed.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{ErrorKind as Io, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::lstat;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, lstat};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Cgroup, Mark, is_frozen};
@@ -177,8 +176,8 @@ pub(super) fn read(path: &Path) -> Found {
 }
 
 fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(AT_FDCWD, path, flags, Mode::empty())?);
     let status = file.metadata()?;
     if !status.is_file() {
         return Err(std::io::Error::other("it is no regular file"));
