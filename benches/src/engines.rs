@@ -14,13 +14,17 @@ use integration_tests::runtime::Runtime;
 use crate::Folders;
 use crate::programs::installed;
 use crate::race::{Contender, Race, rounds};
+use crate::results::not_run;
 use crate::runtime::planc;
 
 /// Who takes part beside planc, by the variable that names another one than Debian's.
 fn others(folders: &Folders) -> Vec<(&'static str, PathBuf)> {
     let path = |variable: &str, debians: &str| env::var_os(variable).map_or_else(|| debians.into(), PathBuf::from);
     let all = [("runc", path("RUNC", "/usr/sbin/runc")), ("crun", path("CRUN", "/usr/bin/crun"))];
-    all.into_iter().filter_map(|(name, path)| Some((name, installed(&path, folders).ok()?))).collect()
+    let there = all.into_iter().filter(|(_, path)| path.is_file());
+    there
+        .filter_map(|(name, path)| Some((name, installed(&path, folders).map_err(|why| not_run(name, &why)).ok()?)))
+        .collect()
 }
 
 /// Rounds of each race.
@@ -57,9 +61,12 @@ pub(crate) fn docker(folders: &Folders) -> Result<(), String> {
 
 /// Races under Podman, as root.
 pub(crate) fn podman(folders: &Folders) -> Result<(), String> {
-    let session = podman::start(&Runtime::identify(installed(&planc(), folders)?)?);
-    let judged = [("planc", installed(&planc(), folders)?)].into_iter().chain(others(folders)).map(|(name, path)| {
-        Judged { name, flags: vec![format!("--runtime={}", path.display())], run_flags: Vec::new() }
+    let planc = installed(&planc(), folders)?;
+    let session = podman::start(&Runtime::identify(planc.clone())?);
+    let judged = [("planc", planc)].into_iter().chain(others(folders)).map(|(name, path)| Judged {
+        name,
+        flags: vec![format!("--runtime={}", path.display())],
+        run_flags: Vec::new(),
     });
     contest("podman", &session, &judged.collect::<Vec<_>>())
 }

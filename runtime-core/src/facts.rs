@@ -71,12 +71,16 @@ pub(crate) struct Wanted {
     cgroup: bool,
 }
 
+/// Whether config.json asks for a label; an empty one asks for nothing.
+fn is_set(label: &Option<String>) -> bool {
+    label.as_ref().is_some_and(|label| !label.is_empty())
+}
+
 impl Wanted {
     const ALL: Self = Self { time: true, labels: true, cgroup: true };
 
     /// What a new container takes.
     pub(crate) fn by(spec: &Spec) -> Self {
-        let is_set = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
         let mounts = spec.linux().as_ref().is_some_and(|linux| is_set(linux.mount_label()));
         let joining = spec.process().as_ref().map(|process| Self::by_one_more(spec, process));
         let Self { time, labels, .. } = joining.unwrap_or(Self::ALL);
@@ -85,7 +89,6 @@ impl Wanted {
 
     /// What one more process of a container takes.
     pub(crate) fn by_one_more(spec: &Spec, process: &Process) -> Self {
-        let is_set = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
         let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
         Self {
             time: namespaces.into_iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Time),
