@@ -14,51 +14,54 @@ const CREATE: Goal = Goal::at_most("`create` with 1,000 live containers, times w
 
 const CONTAINERS: usize = 1000;
 const ROUNDS: usize = 300;
+/// How often the crowd comes and goes: what changes with the time of day is with it and without.
+const CROWDS: usize = 3;
 
-/// `create` alone, then with the crowd, then alone again: what changes with the time of day is on both sides.
+/// `create` and the floor in turn, without the crowd and with it; `list` with the last one.
 pub(crate) fn main(folders: &Folders) -> Result<(), String> {
     let runtimes = crate::runtime::all(folders);
     let planc = runtimes.iter().find(|runtime| runtime.kind == Kind::Planc).ok_or("there is no planc")?;
     let bundle = Bundle::new(folders.bundles.join("default"));
     bundle.write();
-    let mut alone = create(planc, &bundle)?;
-    let mut floor = floors(folders, &bundle).into_iter().take(1).collect::<Vec<_>>();
-    let mut floor_alone = again(&mut floor)?;
     let mut sleeper = Bundle::new(folders.bundles.join("sleeper"));
     sleeper.remove("/linux/resources").sleep().write();
-    let crowd = planc.crowd(&sleeper, CONTAINERS).ok_or("there is no crowd")?;
-    let within = create(planc, &bundle)?;
-    let floor_within = again(&mut floor)?;
-    let list = [planc.contender(&["list", "--format", "json"])].into();
-    let list = Race::run("`list` of 1,000 containers", list, rounds(ROUNDS))?;
-    drop(crowd);
-    alone.extend(create(planc, &bundle)?);
-    floor_alone.extend(again(&mut floor)?);
+    let list = |rounds| {
+        let list = [planc.contender(&["list", "--format", "json"])].into();
+        Race::run("`list` of 1,000 containers", list, rounds)
+    };
 
-    LIST.judge_or(list.times("planc").map(of_median), "", "planc did not run");
-    CREATE.judge(ratio_apart(&within, &alone), "");
-    // The rounds are not the same: no ratio in rounds.
-    let row = |name: &str, times: &[f64]| (name.to_owned(), results::of_race(times, times)[..4].to_vec());
-    let rows = [row("planc, with none", &alone), row("planc, with 1,000", &within)];
-    results::table("`create` with live containers", "ms", &results::RACE[..4], &rows);
-    if !floor_alone.is_empty() {
-        let rows = [row("floor, with none", &floor_alone), row("floor, with 1,000", &floor_within)];
-        results::table("the floor of `run` with live containers", "ms", &results::RACE[..4], &rows);
+    let (mut alone, mut within) = (racers(planc, &bundle, folders), racers(planc, &bundle, folders));
+    let mut listed = None;
+    for crowds in 1..=CROWDS {
+        launch_in_turn(&mut alone, rounds(ROUNDS) / CROWDS)?;
+        let crowd = planc.crowd(&sleeper, CONTAINERS).ok_or("there is no crowd")?;
+        launch_in_turn(&mut within, rounds(ROUNDS) / CROWDS)?;
+        if crowds == CROWDS {
+            listed = Some(list(rounds(ROUNDS))?);
+        }
+        drop(crowd);
     }
+
+    LIST.judge_or(listed.as_ref().and_then(|listed| listed.times("planc")).map(of_median), "", "planc did not run");
+    CREATE.judge(ratio_apart(&within[0].times, &alone[0].times), "");
+    // The rounds are not the same: no ratio in rounds.
+    let columns = &results::RACE[..4];
+    let row = |what: &str, one: &Contender| {
+        (format!("{}, {what}", one.name), results::of_race(&one.times, &one.times)[..columns.len()].to_vec())
+    };
+    let rows: Vec<_> = alone
+        .iter()
+        .zip(&within)
+        .flat_map(|(alone, within)| [row("with none", alone), row("with 1,000", within)])
+        .collect();
+    results::table("`create`, and the floor of `run`, with live containers", "ms", columns, &rows);
     Ok(())
 }
 
-/// What each takes now; earlier times are forgotten.
-fn again(floor: &mut [Contender]) -> Result<Vec<f64>, String> {
-    launch_in_turn(floor, rounds(ROUNDS))?;
-    Ok(floor.iter_mut().flat_map(|floor| std::mem::take(&mut floor.times)).collect())
-}
-
-fn create(planc: &Runtime, bundle: &Bundle) -> Result<Vec<f64>, String> {
+/// `create` of planc, and the floor where there is one.
+fn racers(planc: &Runtime, bundle: &Bundle, folders: &Folders) -> Vec<Contender> {
     let delete = planc.words(&["delete", "--force", "one-more"]);
     let delete: Vec<&str> = delete.iter().map(String::as_str).collect();
-    let mut create = [planc.contender(&["create", "--bundle", bundle.arg(), "one-more"]).followed_by(&delete)];
-    launch_in_turn(&mut create, rounds(ROUNDS))?;
-    let [create] = create;
-    Ok(create.times)
+    let create = planc.contender(&["create", "--bundle", bundle.arg(), "one-more"]).followed_by(&delete);
+    [create].into_iter().chain(floors(folders, bundle).into_iter().take(1)).collect()
 }

@@ -108,11 +108,13 @@ fn goals(left: &[Left<'_>]) -> String {
                 "goal" => {
                     let beside = word(line, "beside");
                     let beside = if beside.is_empty() { String::new() } else { format!(" ({beside})") };
-                    let [figure, low, high] = ["figure", "low", "high"].map(|key| number(line[key].as_f64()));
                     let unit = word(line, "unit");
+                    let shown = |key: &str| judged(line[key].as_f64(), unit);
+                    let [figure, low, high] = ["figure", "low", "high"].map(shown);
                     let verdict = if line["met"] == true { "met" } else { "**MISSED**" };
                     // A count has no interval.
-                    let interval = if low == high { "counted".to_owned() } else { format!("{low} to {high}") };
+                    let interval =
+                        if line["low"] == line["high"] { "counted".to_owned() } else { format!("{low} to {high}") };
                     let (what, limit) = (word(line, "what"), word(line, "limit"));
                     let _ = writeln!(
                         text,
@@ -156,6 +158,14 @@ fn table(line: &Value) -> String {
 fn not_run(line: &Value) -> String {
     let why = word(line, "why").replace('\n', " ");
     format!("* NOT RUN: {}: {why}", word(line, "what"))
+}
+
+/// The figure of a goal: ratios are near their limits, and are shown as closely as they are judged.
+fn judged(figure: Option<f64>, unit: &str) -> String {
+    match figure {
+        Some(figure) if unit == "×" => format!("{figure:.3}"),
+        figure => number(figure),
+    }
 }
 
 /// With as many digits as are told apart; JSON has no NaN, which is `null` there.
@@ -212,7 +222,7 @@ mod tests {
                            "rows": [["planc", [200, null]]]});
         let ran = Left { name: "launch", title: "Launch", lines: vec![goal, missing, table] };
         let text = page(&[ran, Left { name: "shim", title: "Shims", lines: Vec::new() }]);
-        assert!(text.contains("| run (crun 1.8.1) | ≥ 2.2 × | 2.35 × | 2.10 to 2.50 | **MISSED** |"), "{text}");
+        assert!(text.contains("| run (crun 1.8.1) | ≥ 2.2 × | 2.345 × | 2.100 to 2.500 | **MISSED** |"), "{text}");
         assert!(text.contains("| run | ≥ 8 × | not measured: no runc | | NOT MEASURED |"), "{text}");
         assert!(text.contains("| run, ms | rounds | times the first |\n|---|---|---|\n| planc | 200 | - |"), "{text}");
         assert!(text.contains("Not run: `cargo xtask bench -- shim`."), "{text}");
