@@ -2,7 +2,7 @@
 //! crun under the same engine, in turn.
 //!
 //! `ENGINE_IMAGES` is the folder with the images (`cargo xtask bench -- docker` makes it), `RUNC` and `CRUN` are runtimes other
-//! than Debian's. Only in lane native.
+//! than Debian's.
 
 use std::env;
 use std::path::PathBuf;

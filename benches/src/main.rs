@@ -63,6 +63,7 @@ const BENCHES: &[Bench] = &[
     ("memory", Lane::Uml, memory::main),
     ("shim", Lane::Native, shim::main),
     ("docker", Lane::Native, engines::docker),
+    ("docker-uml", Lane::Uml, engines::docker),
     ("podman", Lane::Native, engines::podman),
 ];
 

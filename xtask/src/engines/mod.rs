@@ -192,8 +192,8 @@ impl Engine {
 }
 
 /// What a bench under engines needs, if its arguments name one: the folder with their images.
-pub(crate) fn for_bench(arguments: &[String]) -> Result<Option<PathBuf>> {
-    let mut named = ENGINES.iter().filter(|engine| arguments.iter().any(|argument| argument == engine.name)).peekable();
+pub(crate) fn for_bench(names: &[&str]) -> Result<Option<PathBuf>> {
+    let mut named = ENGINES.iter().filter(|engine| names.contains(&engine.name)).peekable();
     if named.peek().is_none() {
         return Ok(None);
     }
