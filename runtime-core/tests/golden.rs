@@ -102,9 +102,14 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
 
 /// Compiles the bundle `name`: the plan, or why there is none; the warnings before it.
 fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
-    if let Some(asked) = exec(name) {
-        return compile_exec(&asked);
+    match exec(name) {
+        Some(asked) => compile_exec(&asked),
+        None => compile_config(name, &fs::read(folder().join(name).join("config.json")).unwrap()),
     }
+}
+
+/// The same of another config.json for that bundle.
+fn compile_config(name: &str, config: &[u8]) -> (Vec<String>, Result<LaunchPlan, String>) {
     let folder = folder().join(name);
     let facts: Facts = read(&folder.join("facts.json"));
     let asked: Asked = match folder.join("launch.json") {
@@ -130,8 +135,7 @@ fn compile(name: &str) -> (Vec<String>, Result<LaunchPlan, String>) {
         options: &options,
         acts: if asked.run { Acts::Run } else { Acts::Create },
     };
-    let parsed = spec::parse(&fs::read(folder.join("config.json")).unwrap());
-    match parsed {
+    match spec::parse(config) {
         Err(invalid) => (vec![], Err(refusal(&invalid))),
         Ok((spec, warnings)) => {
             (warnings, LaunchPlan::create(&spec, &facts, &launch).map_err(|invalid| refusal(&invalid)))
@@ -222,6 +226,72 @@ fn every_golden_plan_keeps_the_rules() {
         assert_eq!(plan.verify(), Ok(()), "{name}");
     }
     assert!(plans.len() >= 15, "{} plans", plans.len());
+}
+
+/// Annotations that steer other runtimes, shims and engines, and one that looks like planc's. Those that planc heeds are
+/// `org.systemd.property.*` with systemd's driver, `run.oci.keep_original_groups` without root, and `org.criu.config`.
+const STRANGE: [(&str, &str); 14] = [
+    ("run.oci.delegate-cgroup", "../../.."),
+    ("run.oci.handler", "krun"),
+    ("run.oci.hooks.stdout", "/etc/passwd"),
+    ("run.oci.hooks.stderr", "/etc/passwd"),
+    ("run.oci.mount_context_type", "rootcontext"),
+    ("run.oci.pidfd_receiver", "/run/receiver"),
+    ("run.oci.seccomp.receiver", "/run/receiver"),
+    ("run.oci.seccomp.plugins", "/tmp/plugin.so"),
+    ("run.oci.systemd.force_cgroup_v1", "/sys/fs/cgroup/systemd"),
+    ("module.wasm.image/variant", "compat"),
+    ("io.containerd.runc.v2.log_uri", "binary:///bin/sh"),
+    ("nerdctl/log-uri", "binary:///bin/sh"),
+    ("PLANC_FAILPOINT", "1"),
+    ("planc.root", "/tmp"),
+];
+
+/// Variables that steer planc, shims and what is loaded into them, if they are the caller's.
+const VARIABLES: [&str; 9] = [
+    "PLANC_FAILPOINT=1",
+    "PLANC_FAILPOINT_FD=1",
+    "XDG_RUNTIME_DIR=/tmp",
+    "LISTEN_FDS=3",
+    "LISTEN_PID=1",
+    "TTRPC_ADDRESS=/tmp/socket",
+    "SCHED_CORE=1",
+    "LD_PRELOAD=/tmp/evil.so",
+    "DBUS_SESSION_BUS_ADDRESS=unix:path=/tmp/bus",
+];
+
+/// The steps field by field, but for what hooks and seccomp agents are told: annotations are a part of the state.
+fn steps(plan: &LaunchPlan) -> Vec<String> {
+    let step = |step: runtime_core::Step<'_>| match step.op {
+        _ if ["HoldState", "HoldSeccompAgent"].contains(&step.name()) => step.origin.to_owned(),
+        Op::Host(op) => format!("{op:?}"),
+        Op::Init(op) => format!("{op:?}"),
+    };
+    plan.steps().map(step).collect()
+}
+
+/// SECURITY.md T-57, R-57; CVE-2026-53488.
+#[test]
+fn annotations_and_variables_that_look_like_orders_are_none() {
+    let mut looked_at = 0;
+    for name in names().into_iter().filter(|name| exec(name).is_none()) {
+        let Ok(plan) = compile(&name).1 else { continue };
+        let mut config: serde_json::Value = read(&folder().join(&name).join("config.json"));
+        for (key, value) in STRANGE {
+            config["annotations"][key] = value.into();
+        }
+        let annotated = compile_config(&name, config.to_string().as_bytes()).1.unwrap();
+        let (strange, plain) = (steps(&annotated), steps(&plan));
+        let differs = strange.iter().zip(&plain).find(|(strange, plain)| strange != plain);
+        assert!(differs.is_none() && strange.len() == plain.len(), "{name}, annotated: {differs:?}");
+        if let Some(variables) = config.pointer_mut("/process/env").and_then(serde_json::Value::as_array_mut) {
+            variables.extend(VARIABLES.map(Into::into));
+            let steered = compile_config(&name, config.to_string().as_bytes()).1.unwrap();
+            assert_eq!(steered.to_string(), annotated.to_string(), "{name}, with variables");
+        }
+        looked_at += 1;
+    }
+    assert!(looked_at >= 50, "{looked_at} plans");
 }
 
 #[test]

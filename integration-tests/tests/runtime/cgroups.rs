@@ -2,6 +2,7 @@
 //! #cgroups-path, #cgroup-ownership; SECURITY.md T-50, T-51).
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,8 @@ integration_tests::tests! {
     its_filter_goes_with_the_container [Need::Planc, Need::Path("/dev/fuse")],
     missing_parents_come_and_go [Need::Planc],
     parents_in_use_stay,
+    odd_paths_reach_nothing [Need::Planc, Need::Cgroupfs, Need::Works("strace -V")],
+    odd_paths_of_an_exec_reach_nothing [Need::Planc, Need::Works("strace -V")],
     refuses_odd_paths [Need::Planc],
     refuses_paths_of_files_and_of_the_root [Need::Planc],
     refuses_a_read_only_hierarchy,
@@ -248,29 +251,69 @@ fn parents_in_use_stay(scene: &Scene) {
     existing.remove();
 }
 
+/// What is no path of a cgroup.
+const ODD: [&str; 12] =
+    ["..", "/..", "../x", "/../x", "/a/../../x", "a/..", ".", "/a/./b", "/a\nb", "a\nb", "/x\n", "/a\0b"];
+
 /// SECURITY.md T-51. (runc makes another path of them, one inside the hierarchy.)
 fn refuses_odd_paths(scene: &Scene) {
     let (name, deep) = ("x".repeat(256), format!("/{}", "x/".repeat(2100)));
-    let paths = [
-        "..",
-        "/..",
-        "../x",
-        "/../x",
-        "/a/../../x",
-        "a/..",
-        ".",
-        "/a/./b",
-        "/a\nb",
-        "a\nb",
-        "/x\n",
-        "/a\0b",
-        &name,
-        &deep,
-    ];
-    for path in paths {
+    for path in ODD.into_iter().chain([name.as_str(), deep.as_str()]) {
         let done = scene.refused(scene.bundle().set("/linux/cgroupsPath", path), "/linux/cgroupsPath");
         assert!(done.stderr.trim_end().lines().count() <= 3 && done.stderr.len() < 500, "{done}");
     }
+}
+
+/// Runs a command that fails, and looks at what it and its children did below the root of the hierarchy: nothing is made,
+/// and what is opened is what the root itself has to say, for reading, or lies in `own`.
+#[track_caller]
+fn assert_reaches_nothing(scene: &Scene, words: &[&str], own: Option<&Path>) {
+    let log = scene.path("calls");
+    let traced =
+        "trace=open,openat,openat2,open_by_handle_at,creat,mkdir,mkdirat,rename,renameat,renameat2,rmdir,unlinkat";
+    let strace = ["strace", "-qq", "-f", "-y", "-o", log.to_str().unwrap(), "-e", traced];
+    scene.call_by(&strace, words).done().fails();
+    let (calls, root) = (fs::read_to_string(&log).unwrap(), cgroup_root());
+    assert!(calls.contains("/config.json") || calls.contains("/state.json"), "nothing was traced: {calls}");
+    for call in calls.lines() {
+        let name = call.split_whitespace().nth(1).unwrap_or_default();
+        let makes = ["mkdir", "rename", "rmdir", "unlink"].iter().any(|word| name.starts_with(word));
+        assert!(!(makes && call.ends_with(" = 0") && call.contains(root.to_str().unwrap())), "{call}");
+        // The path of the descriptor that was returned, by -y.
+        let opened = call.rsplit_once("</").filter(|(before, _)| before.contains(" = "));
+        let Some(path) = opened.map(|(_, path)| Path::new("/").join(path.trim_end_matches('>'))) else { continue };
+        let Ok(below) = path.strip_prefix(&root) else { continue };
+        if own.is_some_and(|own| path.starts_with(own)) {
+            continue;
+        }
+        let is_roots =
+            below.components().count() <= 1 && below.iter().all(|name| name.as_bytes().starts_with(b"cgroup."));
+        let is_read = ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().all(|flag| !call.contains(flag));
+        assert!(is_roots && is_read, "{call}");
+    }
+}
+
+/// SECURITY.md T-51.
+fn odd_paths_reach_nothing(scene: &Scene) {
+    for path in ODD {
+        let mut bundle = scene.bundle();
+        bundle.set("/linux/cgroupsPath", path).write();
+        assert_reaches_nothing(scene, &["create", "--bundle", bundle.arg(), &scene.id()], None);
+    }
+    let mut bundle = scene.bundle();
+    bundle.set("/linux/resources/unified", json!({ "../cgroup.procs": "1" })).write();
+    assert_reaches_nothing(scene, &["create", "--bundle", bundle.arg(), &scene.id()], None);
+}
+
+/// SECURITY.md T-51.
+fn odd_paths_of_an_exec_reach_nothing(scene: &Scene) {
+    let container = scene.container(scene.bundle().sleep());
+    container.run_detached();
+    let own = dir_of(&container);
+    for path in ["..", "../x", "a/../../..", "/../..", "x\ny", "cgroup.procs"] {
+        assert_reaches_nothing(scene, &["exec", "--cgroup", path, &container.id, "true"], Some(&own));
+    }
+    container.delete_force();
 }
 
 fn refuses_paths_of_files_and_of_the_root(scene: &Scene) {

@@ -41,6 +41,7 @@ integration_tests::tests! {
     a_logging_program_that_is_not_there,
     a_logging_program_that_ends_before_it_is_ready [Need::Planc],
     a_logging_program_that_does_not_end [Need::Planc],
+    no_annotation_names_a_logging_program,
     an_unknown_scheme_is_refused,
     an_unknown_scheme_of_a_process_is_refused,
     a_child_that_keeps_the_output_delays_delete_for_a_while_only,
@@ -398,6 +399,24 @@ fn a_logging_program(scene: &Scene) {
     task.ended();
     let read = |name| fs::read_to_string(scene.path(name)).unwrap();
     assert_eq!((read("out"), read("err")), ("to out\n".to_owned(), "to err\n".to_owned()));
+}
+
+/// SECURITY.md T-57; CVE-2026-53488: what an image's author writes. That the program would log is shown above.
+fn no_annotation_names_a_logging_program(scene: &Scene) {
+    let engine = Engine::new(scene);
+    let (_, Streams { stdout: uri, .. }) = logger(scene, LOGGER);
+    let keys =
+        ["io.containerd.runc.v2.log_uri", "containerd.io/restart.loguri", "nerdctl/log-uri", "stdout", "log-uri"];
+    let annotations: serde_json::Map<_, _> = keys.map(|key| (key.to_owned(), json!(uri))).into_iter().collect();
+    let mut bundle = engine.sh("echo to out; echo to err >&2");
+    bundle.set("/annotations", annotations);
+    for variable in ["STDOUT", "LOG_URI", "CONTAINERD_LOG_URI"] {
+        bundle.set("/process/env/-", format!("{variable}={uri}"));
+    }
+    let task = engine.running(&bundle);
+    assert_eq!(task.wait("").exit_status, 0);
+    task.ended();
+    assert!(!fs::exists(scene.path("about")).unwrap());
 }
 
 fn a_logging_program_of_a_process(scene: &Scene) {
