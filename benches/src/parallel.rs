@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -155,10 +155,6 @@ impl OneCore {
 
     /// This process, and what it starts meanwhile, have one processor.
     fn hold<T>(&self, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-        let enter = |cgroup: &PathBuf| {
-            let entered = fs::write(cgroup.join("cgroup.procs"), process::id().to_string());
-            entered.map_err(|why| format!("{}: {why}", cgroup.display()))
-        };
         enter(&self.cgroup)?;
         let done = work();
         enter(&self.hierarchy)?;
@@ -166,8 +162,16 @@ impl OneCore {
     }
 }
 
+/// Puts this process in a cgroup of v1.
+fn enter(cgroup: &Path) -> Result<(), String> {
+    let entered = fs::write(cgroup.join("cgroup.procs"), process::id().to_string());
+    entered.map_err(|why| format!("{}: {why}", cgroup.display()))
+}
+
 impl Drop for OneCore {
     fn drop(&mut self) {
+        // It is still within where a client panicked.
+        let _ = enter(&self.hierarchy);
         // A container that has ended may be in it for a moment.
         for _ in 0..50 {
             match fs::remove_dir(&self.cgroup) {
