@@ -41,6 +41,8 @@ fn programs(target: Option<&Path>) -> Result<Vec<Built>> {
             wanted.push(built);
         }
     }
+    // Cargo tells them as they are finished.
+    wanted.sort_by(|one, other| one.name.cmp(&other.name));
     if wanted.len() == PROGRAMS.len() {
         Ok(wanted)
     } else {
