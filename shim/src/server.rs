@@ -21,8 +21,8 @@ use crate::frames::{Frame, Frames, Kind, Stream};
 use crate::poller::{Poller, Token};
 use crate::publisher::Publisher;
 use crate::status::{Answer, Failure};
-use crate::stdio::Logger;
 use crate::stdio::flow::Flow;
+use crate::stdio::{LAST_LINES, Logger};
 
 /// How long a shim that was told to end goes on, for its last answers and events.
 const LAST_WORDS: Duration = Duration::from_millis(2500);
@@ -144,8 +144,14 @@ impl Server {
         Ok(())
     }
 
+    /// Until when it goes on, once it was told to end: longer for logging programs, each of which has its own limit.
+    fn last_moment(&self) -> Option<Instant> {
+        let limit = if self.leaving.is_empty() { Duration::ZERO } else { LAST_LINES.iter().sum() };
+        self.end.map(|end| end + limit)
+    }
+
     fn is_over(&self) -> bool {
-        let Some(end) = self.end else { return false };
+        let Some(end) = self.last_moment() else { return false };
         let is_behind = self.connections.values().any(Frames::is_behind);
         let is_busy = self.busy > 0 || !self.leaving.is_empty();
         Instant::now() >= end || !(is_behind || is_busy || !self.publisher.is_done())
@@ -165,7 +171,6 @@ impl Server {
 
     /// Ends, as soon as the last answer and the last event are out.
     pub(crate) fn finish(&mut self) {
-        self.hurry_loggers(Instant::now() + LAST_WORDS);
         self.end = self.end.or_else(|| Some(Instant::now() + LAST_WORDS));
         // At once: nobody is to be sent here by a `start` any more.
         if let Some(Err(error)) = self.listener.take().map(bootstrap::retire) {
@@ -176,7 +181,7 @@ impl Server {
     fn next_deadline(&self) -> Option<Instant> {
         let draining = self.processes.values().filter_map(Process::deadline);
         let leaving = self.leaving.values().map(|(_, until, _)| *until);
-        draining.chain(leaving).chain(self.publisher.deadline).chain(self.end).chain(self.shrink).min()
+        draining.chain(leaving).chain(self.publisher.deadline).chain(self.last_moment()).chain(self.shrink).min()
     }
 
     fn overdue(&mut self) {

@@ -115,7 +115,7 @@ fn spawn(program: &Program, actions: &PosixSpawnFileActions, reader: &Reader<'_>
 }
 
 /// How long a program that logs has for what is left, once nobody writes any more; and after SIGTERM.
-const LAST_LINES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(12)];
+pub(crate) const LAST_LINES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(12)];
 
 impl Server {
     /// Keeps a process's logging program, and learns of its end.

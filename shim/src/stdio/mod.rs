@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Gid, Uid, fchown, pipe2};
 use runtime_core::Stdio;
 
-pub(crate) use logger::Logger;
+pub(crate) use logger::{LAST_LINES, Logger};
 pub(crate) use owner::owner;
 
 use self::flow::Line;
