@@ -25,10 +25,6 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
     bundle.write();
     let mut sleeper = Bundle::new(folders.bundles.join("sleeper"));
     sleeper.remove("/linux/resources").sleep().write();
-    let list = |rounds| {
-        let list = [planc.contender(&["list", "--format", "json"])].into();
-        Race::run("`list` of 1,000 containers", list, rounds)
-    };
 
     let (mut alone, mut within) = (racers(planc, &bundle, folders), racers(planc, &bundle, folders));
     let mut listed = None;
@@ -37,7 +33,8 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
         let crowd = planc.crowd(&sleeper, CONTAINERS).ok_or("there is no crowd")?;
         launch_in_turn(&mut within, rounds(ROUNDS) / CROWDS)?;
         if crowds == CROWDS {
-            listed = Some(list(rounds(ROUNDS))?);
+            let list = [planc.contender(&["list", "--format", "json"])].into();
+            listed = Some(Race::run("`list` of 1,000 containers", list, rounds(ROUNDS))?);
         }
         drop(crowd);
     }

@@ -21,8 +21,7 @@ use crate::runtime::planc;
 fn others(folders: &Folders) -> Vec<(&'static str, PathBuf)> {
     let path = |variable: &str, debians: &str| env::var_os(variable).map_or_else(|| debians.into(), PathBuf::from);
     let all = [("runc", path("RUNC", "/usr/sbin/runc")), ("crun", path("CRUN", "/usr/bin/crun"))];
-    let there = all.into_iter().filter(|(_, path)| path.is_file());
-    there
+    all.into_iter()
         .filter_map(|(name, path)| Some((name, installed(&path, folders).map_err(|why| not_run(name, &why)).ok()?)))
         .collect()
 }

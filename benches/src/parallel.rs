@@ -57,12 +57,12 @@ pub(crate) fn main(folders: &Folders) -> Result<(), String> {
         let is_judged = |name: &str| name == "floor" || name == "planc";
         let pairs = clients.iter().zip(&mut found);
         for ((_, client), found) in pairs.filter(|((name, _), _)| is_judged(name) || round % OTHERS_EVERY == 0) {
-            let on_one = |core: &OneCore| core.hold(|| at_once(client.as_ref()));
-            let (one, all) = if round % 2 == 0 {
-                (on_one(&core)?, at_once(client.as_ref())?)
+            let on_one = || core.hold(|| at_once(client.as_ref()));
+            let (one, all) = if found.one.len() % 2 == 0 {
+                (on_one()?, at_once(client.as_ref())?)
             } else {
                 let all = at_once(client.as_ref())?;
-                (on_one(&core)?, all)
+                (on_one()?, all)
             };
             if round > 0 {
                 found.one.push(one);

@@ -228,7 +228,7 @@ fn every_golden_plan_keeps_the_rules() {
     assert!(plans.len() >= 15, "{} plans", plans.len());
 }
 
-/// Annotations that steer other runtimes, shims and engines, and one that looks like planc's. Those that planc heeds are
+/// Annotations that steer other runtimes, shims and engines, and some that look like planc's. Those that planc heeds are
 /// `org.systemd.property.*` with systemd's driver, `run.oci.keep_original_groups` without root, and `org.criu.config`.
 const STRANGE: [(&str, &str); 14] = [
     ("run.oci.delegate-cgroup", "../../.."),

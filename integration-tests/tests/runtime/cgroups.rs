@@ -27,7 +27,7 @@ integration_tests::tests! {
     missing_parents_come_and_go [Need::Planc],
     parents_in_use_stay,
     odd_paths_reach_nothing [Need::Planc, Need::Cgroupfs, Need::Works("strace -V")],
-    odd_paths_of_an_exec_reach_nothing [Need::Planc, Need::Works("strace -V")],
+    odd_paths_of_an_exec_reach_nothing [Need::Planc, Need::Cgroupfs, Need::Works("strace -V")],
     refuses_odd_paths [Need::Planc],
     refuses_paths_of_files_and_of_the_root [Need::Planc],
     refuses_a_read_only_hierarchy,
@@ -305,9 +305,10 @@ fn odd_paths_reach_nothing(scene: &Scene) {
     assert_reaches_nothing(scene, &["create", "--bundle", bundle.arg(), &scene.id()], None);
 }
 
-/// SECURITY.md T-51.
+/// SECURITY.md T-51. The cgroup above is not the root, which may be opened.
 fn odd_paths_of_an_exec_reach_nothing(scene: &Scene) {
-    let container = scene.container(scene.bundle().sleep());
+    let path = format!("/{}/own", scene.id());
+    let container = scene.container(scene.bundle().set("/linux/cgroupsPath", path).sleep());
     container.run_detached();
     let own = dir_of(&container);
     for path in ["..", "../x", "a/../../..", "/../..", "x\ny", "cgroup.procs"] {

@@ -464,7 +464,6 @@ fn a_logging_program_that_ends_before_it_is_ready(scene: &Scene) {
     assert!(begin.elapsed() < scene.soon() * 2, "{:?}", begin.elapsed());
 }
 
-/// It is asked to, and then killed.
 /// The shim was told to end, and does when the last line is written. (The Go shim sends SIGTERM with `Delete`.)
 fn a_logging_program_that_takes_its_time(scene: &Scene) {
     let engine = Engine::new(scene);
@@ -476,6 +475,7 @@ fn a_logging_program_that_takes_its_time(scene: &Scene) {
     assert_eq!(fs::read_to_string(scene.path("out")).unwrap_or_default(), "text\n");
 }
 
+/// It is asked to, and then killed.
 fn a_logging_program_that_does_not_end(scene: &Scene) {
     let engine = Engine::new(scene);
     let task = engine.task(&engine.sh("echo text"));
